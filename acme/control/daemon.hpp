@@ -1,0 +1,94 @@
+// The daemon as the command sees it: its control socket (dnsd/api/API.md).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/name.hpp"
+#include "base/result.hpp"
+#include "base/socket_address.hpp"
+
+namespace countersign::acme {
+
+struct ServedZone {
+  base::Name name;
+  std::uint32_t serial = 0;
+  std::uint64_t names = 0;
+  std::uint64_t values = 0;
+};
+
+struct DaemonStatus {
+  std::string version;
+  std::vector<ServedZone> zones;
+  std::vector<base::SocketAddress> listen;
+  std::string document;  // the whole answer, for --json
+};
+
+struct ServedValue {
+  base::Name name;
+  std::string value;
+  std::string owner;
+  std::string expires;  // RFC 3339; "" = never
+};
+
+struct TxtValue {
+  base::Name name;
+  std::string value;
+};
+
+// One challenge query that the daemon answered.
+struct SeenQuery {
+  std::string time, client, transport, rcode;
+  base::Name name;
+  std::string type;
+  unsigned values = 0;
+};
+
+// Errors of all calls: Unavailable ("cannot reach countersignd at SOCKET: ...; is it running?"), Denied (socket's
+// mode), Protocol (an answer that is not the daemon's), and what the daemon said: Invalid, NotFound, Full, Unavailable.
+class Daemon {
+ public:
+  explicit Daemon(std::filesystem::path socket);
+  ~Daemon();
+  Daemon(Daemon&&) noexcept;
+  Daemon& operator=(Daemon&&) noexcept;
+
+  [[nodiscard]] base::Result<DaemonStatus> status();
+  [[nodiscard]] base::Result<std::vector<ServedValue>> list(const std::optional<base::Name>& name);
+  // Adds all at once (the daemon commits them as a group); durable and visible when it returns. On an error some may
+  // have been added: remove() all of them.
+  [[nodiscard]] base::Result<void> add(const std::vector<TxtValue>& values,
+                                       std::optional<std::chrono::milliseconds> lifetime);
+  // Removing what is not there is no error.
+  [[nodiscard]] base::Result<void> remove(const std::vector<TxtValue>& values);
+  [[nodiscard]] base::Result<void> remove_all(const base::Name& name);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// `GET /v1/queries`: the challenge queries from now on. Connects in the constructor's stead in open().
+class QueryStream {
+ public:
+  [[nodiscard]] static base::Result<QueryStream> open(const std::filesystem::path& socket);
+  ~QueryStream();
+  QueryStream(QueryStream&&) noexcept;
+  QueryStream& operator=(QueryStream&&) noexcept;
+
+  // What came since the last call; waits up to `timeout` for the first. Empty when nothing came or the daemon went
+  // away.
+  [[nodiscard]] std::vector<SeenQuery> wait(std::chrono::milliseconds timeout);
+
+ private:
+  QueryStream();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace countersign::acme

@@ -1,0 +1,43 @@
+// An IPv4 or IPv6 address with a port, as text and as the kernel's struct.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "base/wire.hpp"
+
+namespace countersign::base {
+
+class SocketAddress {
+ public:
+  SocketAddress() = default;  // AF_UNSPEC
+
+  // "192.0.2.1:53", "[2001:db8::1]:53"; without a port where `default_port` is not 0 ("2001:db8::1" is fine then too).
+  // No host names. Error: Invalid.
+  [[nodiscard]] static Result<SocketAddress> parse(std::string_view text, std::uint16_t default_port = 0);
+  [[nodiscard]] static SocketAddress from(const sockaddr* address, socklen_t length);
+
+  [[nodiscard]] std::string text() const;          // with port
+  [[nodiscard]] std::string address_text() const;  // without
+  [[nodiscard]] std::uint16_t port() const;
+  void set_port(std::uint16_t port);
+  [[nodiscard]] int family() const { return storage_.ss_family; }
+  [[nodiscard]] bool is_wildcard() const;  // 0.0.0.0 or ::
+  [[nodiscard]] bool is_loopback() const;
+
+  [[nodiscard]] const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(&storage_); }
+  [[nodiscard]] sockaddr* data() { return reinterpret_cast<sockaddr*>(&storage_); }
+  [[nodiscard]] socklen_t size() const;  // of the family's struct; of the whole storage when unspecified
+
+  friend bool operator==(const SocketAddress& a, const SocketAddress& b) { return a.text() == b.text(); }
+
+ private:
+  sockaddr_storage storage_{};
+};
+
+}  // namespace countersign::base

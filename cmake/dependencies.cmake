@@ -1,0 +1,16 @@
+# Libraries from Debian's packages; scripts/setup installs them. Each is linked only by the folders that may include it.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(CLI11 REQUIRED)
+# 1.81 is the oldest Boost whose Asio coroutines we use; Debian 12 has it beside its default 1.74.
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+pkg_check_modules(ldns REQUIRED IMPORTED_TARGET ldns>=1.8)
+pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3>=3.40)
+pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl>=7.88)
+pkg_check_modules(idn2 REQUIRED IMPORTED_TARGET libidn2>=2.3)
+pkg_check_modules(seccomp REQUIRED IMPORTED_TARGET libseccomp>=2.5)
+pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus>=3.3)

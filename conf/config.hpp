@@ -1,0 +1,74 @@
+// The typed configuration of both programs: what countersign.toml says, checked, with defaults filled in.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/log.hpp"
+#include "base/name.hpp"
+#include "base/socket_address.hpp"
+
+namespace countersign::conf {
+
+// Where in the file something stands, from 1; 0 when it is nowhere (a missing key).
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+struct Dns {
+  std::vector<base::SocketAddress> listen;             // each over UDP and TCP
+  unsigned workers = 0;                                // UDP threads, 1 to 256; 0 = one per core
+  std::uint16_t max_udp_payload = 1232;                // octets, 512 to 1400 (RFC 9715)
+  unsigned tcp_max_connections = 1000;                 // 1 to 100,000
+  std::chrono::milliseconds tcp_idle_timeout{10'000};  // 100 ms to 10 min
+};
+
+// One line of `records`, in master-file syntax; zones/ judges it.
+struct StaticRecord {
+  std::string text;
+  Position at;
+};
+
+struct Zone {
+  base::Name name;
+  std::vector<base::Name> nameservers;  // at least one; relative names are not, each is absolute
+  base::Name hostmaster;                // RNAME (RFC 1035 §3.3.13): made from "hostmaster@example.net"
+  std::vector<StaticRecord> records;
+  std::string file;                      // a master file for static records; "" = none
+  std::chrono::seconds negative_ttl{1};  // SOA MINIMUM (RFC 2308), 0 to 1 day
+  Position at;                           // of its [[zone]] line
+};
+
+struct Challenge {
+  std::chrono::seconds ttl{1};                    // 0 to 1 day
+  std::chrono::milliseconds lifetime{3'600'000};  // default lifetime of a value; 1 s to 100 years
+  unsigned max_values = 16;                       // per name, 1 to 64
+};
+
+enum class KeyType { P256, P384, Rsa2048, Rsa3072, Rsa4096 };
+
+struct Acme {
+  std::string ca = "letsencrypt";    // as written; directory_url() of acme/protocol resolves it
+  std::vector<std::string> contact;  // "mailto:..."
+  bool agree_tos = false;
+  KeyType key_type = KeyType::P256;
+  std::string ca_bundle;  // PEM file with extra trust for the CA's HTTPS; "" = none
+  std::string resolver;   // ADDR[:PORT]; "" = the system's (checked when loaded)
+};
+
+struct Config {
+  std::filesystem::path state_dir = "/var/lib/countersign";
+  std::filesystem::path control_socket = "/run/countersign/control.sock";
+  std::string user = "countersign";  // "" = stay
+  base::log::Level log_level = base::log::Level::Info;
+  Dns dns;
+  std::vector<Zone> zones;
+  Challenge challenge;
+  Acme acme;
+};
+
+}  // namespace countersign::conf

@@ -1,0 +1,131 @@
+"""Pebble as the CA, with an HTTPS certificate from a small CA of our own, and openssl for a second look at what was issued."""
+
+import glob
+import json
+import os
+import re
+import ssl
+import subprocess
+import urllib.request
+
+from processes import FixtureError, find_program
+
+PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
+
+
+def openssl(*arguments, text=None):
+    result = subprocess.run([find_program("openssl", "openssl"), *arguments], input=text, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise FixtureError(f"openssl {' '.join(arguments[:2])} failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def found_pebbles():
+    """{version: path} of each Pebble on this machine: the installed one and those that scripts/fetch-pebble unpacked. Oldest first."""
+    found = {}
+    for path in glob.glob(os.path.join(PEERS, "pebble-*", "usr", "bin", "pebble")):
+        found[re.search(r"pebble-([^/]*)/", path).group(1)] = path
+    try:
+        installed = find_program("pebble", "pebble")
+    except FixtureError:
+        installed = None
+    if installed:
+        asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "pebble"], capture_output=True, text=True, check=False)
+        version = re.sub(r"[-+~].*", "", asked.stdout) or "installed"
+        found.setdefault(version, installed)
+    if not found:
+        raise FixtureError("cannot find Pebble, the test CA; install the Debian package pebble (scripts/setup does), or run scripts/fetch-pebble")
+    return dict(sorted(found.items(), key=lambda item: [int(part) for part in re.findall(r"\d+", item[0])]))
+
+
+def newest_pebble():
+    return list(found_pebbles().items())[-1]
+
+
+def make_server_certificate(scene, address):
+    """A CA and a certificate for the CA's own HTTPS on `address`; returns the paths (bundle, certificate, key)."""
+    bundle, ca_key = scene.path("https-ca.pem"), scene.path("https-ca.key")
+    key, request, certificate = scene.path("https.key"), scene.path("https.csr"), scene.path("https.pem")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *curve, "-keyout", ca_key, "-out", bundle, "-days", "2", "-subj", "/CN=little Internet HTTPS CA",
+            "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl("req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=little Internet CA server")
+    extensions = scene.write("https.ext", f"subjectAltName=IP:{address},DNS:localhost\nextendedKeyUsage=serverAuth\n")
+    openssl("x509", "-req", "-in", request, "-CA", bundle, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate)
+    return bundle, certificate, key
+
+
+class Pebble:
+    """One running Pebble. `url` is its directory, `bundle` what its HTTPS is to be trusted by."""
+
+    def __init__(self, scene, address, resolver, *, pebble=None, environment=None, name="pebble"):
+        self.version, program = pebble or newest_pebble()
+        self.address = address
+        self.bundle, certificate, key = make_server_certificate(scene, address)
+        config = {
+            "listenAddress": f"{address}:14000", "managementListenAddress": f"{address}:15000",
+            "certificate": certificate, "privateKey": key, "httpPort": 5002, "tlsPort": 5001,
+            "ocspResponderURL": "", "externalAccountBindingRequired": False,
+        }
+        # 2.4 and 2.6 have no profiles; 2.10 takes them from here and picks one at random when there are several.
+        if self._numbers() >= [2, 7]:
+            config["profiles"] = {"default": {"description": "for tests", "validityPeriod": 7776000}}
+            config["retryAfter"] = {"authz": 1, "order": 1}
+            config["keyAlgorithm"] = "ecdsa"
+        self.url = f"https://{address}:14000/dir"
+        path = scene.write(f"{name}.json", json.dumps({"pebble": config}, indent=2))
+        # A CA that answers at once and refuses nothing, unless a test says otherwise.
+        knobs = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0", **(environment or {})}
+        self.child = scene.start(name, [program, "-config", path, "-dnsserver", f"{resolver}:53"], env=knobs)
+        self.child.wait_ready(self._answers, f"answering at {self.url}")
+
+    def _numbers(self):
+        return [int(part) for part in re.findall(r"\d+", self.version)][:2]
+
+    def get(self, url):
+        """GET with trust in this CA's own certificate: (status, body)."""
+        context = ssl.create_default_context(cafile=self.bundle)
+        request = urllib.request.Request(url, headers={"User-Agent": "countersign-tests"})
+        with urllib.request.urlopen(request, context=context, timeout=5) as response:
+            return response.status, response.read()
+
+    def _answers(self):
+        try:
+            return self.get(self.url)[0] == 200
+        except OSError:
+            return False
+
+    def root(self):
+        """The PEM of the root that issued certificates chain to (made anew at each start of Pebble)."""
+        return self.get(f"https://{self.address}:15000/roots/0")[1].decode()
+
+    def requests(self, since=0):
+        """[(method, path)] of the requests so far, from its log; `since` skips the first ones."""
+        found = re.findall(r"(GET|HEAD|POST) (/\S*) -> calling handler", self.child.log())
+        return [(method, path) for method, path in found][since:]
+
+    def orders(self):
+        return sum(1 for _, path in self.requests() if path.startswith("/order-plz"))
+
+
+def certificate_names(path):
+    """The DNS names in a certificate's subjectAltName, sorted."""
+    text = openssl("x509", "-in", path, "-noout", "-ext", "subjectAltName")
+    return sorted(re.findall(r"DNS:([^,\s]+)", text))
+
+
+def certificate_summary(path):
+    """Subject names, issuer, validity as lines for people."""
+    text = openssl("x509", "-in", path, "-noout", "-issuer", "-startdate", "-enddate", "-serial", "-fingerprint", "-sha256")
+    return ["names=" + " ".join(certificate_names(path))] + text.strip().splitlines()
+
+
+def same_key(certificate, key):
+    public = openssl("x509", "-in", certificate, "-noout", "-pubkey")
+    return public == openssl("pkey", "-in", key, "-pubout")
+
+
+def verify_chain(scene, root_pem, chain, leaf):
+    """Raises FixtureError unless leaf and chain lead to the root."""
+    root = scene.write("issued-root.pem", root_pem)
+    openssl("verify", "-CAfile", root, "-untrusted", chain, leaf)
