@@ -58,7 +58,7 @@ def make_server_certificate(scene, address):
 class Pebble:
     """One running Pebble. `url` is its directory, `bundle` what its HTTPS is to be trusted by."""
 
-    def __init__(self, scene, address, resolver, *, pebble=None, environment=None, name="pebble"):
+    def __init__(self, scene, address, resolver, *, pebble=None, environment=None, retry_after=0, name="pebble"):
         self.version, program = pebble or newest_pebble()
         self.address = address
         self.bundle, certificate, key = make_server_certificate(scene, address)
@@ -70,7 +70,8 @@ class Pebble:
         # 2.4 and 2.6 have no profiles; 2.10 takes them from here and picks one at random when there are several.
         if self._numbers() >= [2, 7]:
             config["profiles"] = {"default": {"description": "for tests", "validityPeriod": 7776000}}
-            config["retryAfter"] = {"authz": 1, "order": 1}
+            if retry_after:
+                config["retryAfter"] = {"authz": retry_after, "order": retry_after}
             config["keyAlgorithm"] = "ecdsa"
         self.url = f"https://{address}:14000/dir"
         path = scene.write(f"{name}.json", json.dumps({"pebble": config}, indent=2))
@@ -105,7 +106,15 @@ class Pebble:
         return [(method, path) for method, path in found][since:]
 
     def orders(self):
-        return sum(1 for _, path in self.requests() if path.startswith("/order-plz"))
+        """How many orders it was asked for."""
+        return self._count("/order-plz")
+
+    def triggers(self):
+        """How many challenge requests it got."""
+        return self._count("/chalZ/")
+
+    def _count(self, prefix):
+        return sum(1 for _, path in self.requests() if path.startswith(prefix))
 
 
 def certificate_names(path):

@@ -88,7 +88,7 @@ async def serve(arguments):
     proxy = Proxy(arguments.upstream, arguments.delay, arguments.type)
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: Listener(proxy), local_addr=(arguments.listen, 53))
-    server = await asyncio.start_server(proxy.over_tcp, arguments.listen, 53)
+    server = await asyncio.start_server(proxy.over_tcp, arguments.listen, 53, backlog=1024)
     print(f"listening on {arguments.listen}", flush=True)
     async with server:
         await server.serve_forever()

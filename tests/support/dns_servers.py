@@ -49,7 +49,7 @@ def _nsd_without_database():
     return numbers is not None and [int(part) for part in numbers.groups()] >= [4, 8]
 
 
-def start_unbound(scene, address, parent, anchor, *, minimise=False, name="unbound"):
+def start_unbound(scene, address, parent, anchor, *, minimise=False, name="unbound", patience=15.0):
     """
     A validating resolver set up as the resolvers of public CAs are: 0x20 case randomisation, DNSSEC from a trust anchor, EDNS 1232,
     nothing kept. It knows only that example.test is served at `parent`; everything below it follows by delegation.
@@ -88,8 +88,10 @@ server:
     cache-max-ttl: 0
     cache-max-negative-ttl: 0
     infra-host-ttl: 0
-    outgoing-range: 512
-    num-queries-per-thread: 256
+    outgoing-range: 1024
+    incoming-num-tcp: 512
+    outgoing-num-tcp: 64
+    num-queries-per-thread: 512
 remote-control:
     control-enable: no
 stub-zone:
@@ -98,7 +100,7 @@ stub-zone:
 """
     config = scene.write(f"{name}.conf", text)
     child = scene.start(name, [find_program("unbound", "unbound"), "-d", "-p", "-c", config])
-    child.wait_ready(lambda: _answers_recursively(address), f"answering on {address}")
+    child.wait_ready(lambda: _answers_recursively(address), f"answering on {address}", patience)
     return child
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import socket
+import subprocess
 import sys
 
 from processes import FixtureError, find_program
@@ -46,6 +47,9 @@ def isolate():
         return
     unshare, ip = find_program("unshare", "util-linux"), find_program("ip", "iproute2")
     options = ["--net", "--mount"] if os.geteuid() == 0 else ["--map-root-user", "--net", "--mount"]
+    probe = subprocess.run([unshare, *options, "/bin/true"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        raise FixtureError(f"cannot make a network namespace: {probe.stderr.strip()}; run this as root, or allow user namespaces")
     # lo is down in a new namespace.
     script = f'{ip} link set lo up && exec "$@"'
     os.environ[_MARK] = "1"

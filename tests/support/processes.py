@@ -45,7 +45,7 @@ while read -r word id; do
         folder) folder=$id ;;
     esac
 done
-for id in $groups; do kill -KILL -- "-$id" 2>/dev/null; done
+for id in $groups; do kill -s KILL -- "-$id" 2>/dev/null; done
 [ -z "$folder" ] || rm -rf -- "$folder"
 """
 

@@ -1,0 +1,34 @@
+// Pebble, the ACME test CA, on a free loopback port with a certificate of its own.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/temporary_folder.hpp"
+
+namespace countersign::tests {
+
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+class Pebble {
+ public:
+  // Validates nothing (PEBBLE_VA_ALWAYS_VALID) and refuses no nonce, unless `environment` says otherwise.
+  explicit Pebble(Environment environment = {},
+                  const std::string& extra_configuration = "");
+  ~Pebble();
+  Pebble(const Pebble&) = delete;
+  Pebble& operator=(const Pebble&) = delete;
+
+  [[nodiscard]] const std::string& directory_url() const { return directory_url_; }
+  [[nodiscard]] std::string ca_file() const { return (folder_.path / "https.pem").string(); }
+
+ private:
+  TemporaryFolder folder_;
+  std::string directory_url_;
+  pid_t process_ = -1;
+};
+
+}  // namespace countersign::tests

@@ -1,0 +1,330 @@
+#include "zones/publisher.hpp"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <future>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/fake_clock.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "zones/record_type.hpp"
+
+using namespace countersign;
+using namespace std::chrono_literals;
+using base::ErrorCode;
+using base::Name;
+using zones::PublishedValue;
+using zones::TxtChange;
+
+namespace {
+
+using Values = base::Result<std::vector<PublishedValue>>;
+
+conf::Config test_config() {
+  conf::Config config;
+  conf::Zone zone;
+  zone.name = *Name::parse("auth.test");
+  zone.nameservers = {*Name::parse("ns1.auth.test")};
+  zone.hostmaster = *Name::parse("hostmaster.auth.test");
+  for (const char* record :
+       {"ns1 A 192.0.2.1", "alias CNAME elsewhere.test.", "cut NS ns.elsewhere.test.", "fixed 60 TXT standing"})
+    zone.records.push_back({record, {}});
+  config.zones = {zone};
+  config.challenge.max_values = 3;
+  return config;
+}
+
+// A daemon's data side, with time at the test's command.
+struct Server {
+  conf::Config config = test_config();
+  tests::FakeClock& clock;
+  zones::Epochs epochs;
+  zones::NameTable table{epochs};
+  zones::Epochs::Reader& reader = epochs.add_reader();
+  std::unique_ptr<zones::Publisher> publisher;
+
+  Server(const tests::TemporaryFolder& folder, tests::FakeClock& time) : clock(time) {
+    std::vector<conf::Problem> problems;
+    auto built = zones::build_static_zones(config, problems);
+    REQUIRE(problems.empty());
+    auto opened = zones::Publisher::open(folder.path, config, std::move(built), table, clock);
+    if (!opened) FAIL(opened.error().message);
+    publisher = std::move(*opened);
+  }
+
+  Values change(TxtChange change) {
+    std::promise<Values> promise;
+    publisher->submit(std::move(change), [&](Values values) { promise.set_value(std::move(values)); });
+    return promise.get_future().get();
+  }
+  Values add(const std::string& name, const std::string& value,
+             std::optional<std::chrono::milliseconds> lifetime = std::nullopt) {
+    return change({TxtChange::Kind::Add, *Name::parse(name), *zones::TxtValue::parse(value), "control", lifetime});
+  }
+  Values remove(const std::string& name, const std::string& value) {
+    return change({TxtChange::Kind::Remove, *Name::parse(name), *zones::TxtValue::parse(value), "", std::nullopt});
+  }
+  Values remove_all(const std::string& name) {
+    return change({TxtChange::Kind::RemoveAll, *Name::parse(name), std::nullopt, "", std::nullopt});
+  }
+  std::vector<PublishedValue> list() {
+    std::promise<Values> promise;
+    publisher->list(std::nullopt, [&](Values values) { promise.set_value(std::move(values)); });
+    return *promise.get_future().get();
+  }
+  zones::StoreSnapshot snapshot() {
+    std::promise<zones::StoreSnapshot> promise;
+    publisher->snapshot([&](zones::StoreSnapshot snapshot) { promise.set_value(std::move(snapshot)); });
+    return promise.get_future().get();
+  }
+  // TXT records that readers see; -1 when the name does not exist.
+  int served(const std::string& name) {
+    zones::ReadScope scope(reader);
+    const zones::Node* node = table.find(Name::parse(name)->wire());
+    if (node == nullptr) return -1;
+    const zones::RrsetAnswer* txt = node->find(zones::record_type::kTxt);
+    return txt == nullptr ? 0 : txt->count;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an update is visible and listed when it is acknowledged, and gone when its removal is", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  auto values = server.add("www.example.com.auth.test", "one");
+  REQUIRE(values);
+  REQUIRE(values->size() == 1);
+  REQUIRE(values->at(0).expires == clock.wall() + 1h);
+  REQUIRE(server.served("www.example.com.auth.test") == 1);
+  REQUIRE(server.served("example.com.auth.test") == 0);
+  REQUIRE(server.add("www.example.com.auth.test", "two")->size() == 2);
+  REQUIRE(server.list().size() == 2);
+  REQUIRE(server.remove("www.example.com.auth.test", "one")->size() == 1);
+  REQUIRE(server.remove("www.example.com.auth.test", "never")->size() == 1);
+  REQUIRE(server.remove_all("www.example.com.auth.test")->empty());
+  REQUIRE(server.served("www.example.com.auth.test") == -1);
+  REQUIRE(server.served("com.auth.test") == -1);
+  REQUIRE(server.list().empty());
+}
+
+TEST_CASE("each commit that changes the zone makes one serial more, others none", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  std::uint32_t serial = 0;
+  {
+    Server server(folder, clock);
+    serial = server.snapshot().zones.at(0).serial;
+    REQUIRE(server.add("a.auth.test", "v"));
+    REQUIRE(server.snapshot().zones.at(0).serial == serial + 1);
+    REQUIRE(server.add("a.auth.test", "v"));  // refreshed: nothing that a reader could see
+    REQUIRE(server.remove("b.auth.test", "v"));
+    REQUIRE(server.snapshot().zones.at(0).serial == serial + 1);
+    REQUIRE(server.snapshot().zones.at(0).values == 1);
+    REQUIRE(server.snapshot().zones.at(0).names == 1);
+  }
+  Server server(folder, clock);
+  REQUIRE(server.snapshot().zones.at(0).serial == serial + 1);
+  REQUIRE(server.served("a.auth.test") == 1);
+  zones::ReadScope scope(server.reader);
+  REQUIRE(server.table.find(Name::parse("auth.test")->wire())->zone().soa.load()->serial == serial + 1);
+}
+
+TEST_CASE("updates that cannot be served are refused with their reason and change nothing", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  REQUIRE(server.add("www.example.com", "v").error().code == ErrorCode::NotFound);
+  REQUIRE(server.add("alias.auth.test", "v").error().code == ErrorCode::Invalid);
+  REQUIRE(server.add("cut.auth.test", "v").error().code == ErrorCode::Invalid);
+  REQUIRE(server.add("below.cut.auth.test", "v").error().code == ErrorCode::Invalid);
+  for (const char* value : {"1", "2", "3"}) REQUIRE(server.add("full.auth.test", value));
+  REQUIRE(server.add("full.auth.test", "4").error().code == ErrorCode::Full);
+  REQUIRE(server.add("full.auth.test", "3"));  // the same again is no more
+  REQUIRE(server.add("large.auth.test", std::string(600, 'x')));
+  REQUIRE(server.add("large.auth.test", std::string(600, 'y')).error().code == ErrorCode::Full);
+  REQUIRE(server.served("large.auth.test") == 1);
+  REQUIRE(server.served("full.auth.test") == 3);
+}
+
+TEST_CASE("values stand beside static records of their name, under one TTL", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  REQUIRE(server.served("fixed.auth.test") == 1);
+  REQUIRE(server.add("fixed.auth.test", "moving"));
+  REQUIRE(server.served("fixed.auth.test") == 2);
+  REQUIRE(server.snapshot().values == 1);
+  REQUIRE(server.remove_all("fixed.auth.test"));
+  REQUIRE(server.served("fixed.auth.test") == 1);
+  REQUIRE(server.add("auth.test", "at the apex"));
+  REQUIRE(server.served("auth.test") == 1);
+  REQUIRE(server.remove_all("auth.test"));
+  REQUIRE(server.served("auth.test") == 0);
+}
+
+TEST_CASE("each value is pruned at its own deadline", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  REQUIRE(server.add("a.auth.test", "short", 10s));
+  REQUIRE(server.add("a.auth.test", "long", 60s));
+  REQUIRE(server.add("a.auth.test", "for ever", 0s));
+  clock.advance(9999ms);
+  REQUIRE(server.list().size() == 3);
+  clock.advance(1ms);
+  REQUIRE(server.list().size() == 2);
+  REQUIRE(server.served("a.auth.test") == 2);
+  clock.advance(50s);
+  REQUIRE(server.list().size() == 1);
+  clock.advance(24h * 365);
+  REQUIRE(server.list().size() == 1);
+  REQUIRE(server.snapshot().prunes == 2);
+}
+
+TEST_CASE("the prune comes by itself, without anybody asking", "[zones]") {
+  tests::TemporaryFolder folder;
+  base::SystemClock clock;
+  conf::Config config = test_config();
+  std::vector<conf::Problem> problems;
+  zones::Epochs epochs;
+  zones::NameTable table(epochs);
+  zones::Epochs::Reader& reader = epochs.add_reader();
+  auto publisher =
+      zones::Publisher::open(folder.path, config, zones::build_static_zones(config, problems), table, clock);
+  REQUIRE(publisher);
+  std::promise<void> done;
+  (*publisher)
+      ->submit({TxtChange::Kind::Add, *Name::parse("a.auth.test"), *zones::TxtValue::parse("v"), "", 50ms},
+               [&](Values) { done.set_value(); });
+  done.get_future().wait();
+  auto gone = [&] {
+    zones::ReadScope scope(reader);
+    return table.find(Name::parse("a.auth.test")->wire()) == nullptr;
+  };
+  auto patience = std::chrono::steady_clock::now() + 20s;  // a bound, not a measure
+  while (!gone() && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+  REQUIRE(gone());
+}
+
+TEST_CASE("a jump of the clock prunes nothing, and lifetimes go on", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    REQUIRE(server.add("a.auth.test", "v", 60s));
+    clock.jump(24h * 365);
+    REQUIRE(server.list().size() == 1);
+    REQUIRE(server.list()[0].expires == clock.wall() + 60s);
+    clock.advance(59s);
+    REQUIRE(server.list().size() == 1);
+    clock.jump(-24h * 730);
+    REQUIRE(server.list()[0].expires == clock.wall() + 1s);
+  }
+  Server server(folder, clock);
+  REQUIRE(server.list().size() == 1);
+  clock.advance(1s);
+  REQUIRE(server.list().empty());
+}
+
+TEST_CASE("values that expired while the server was down are not served again", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    REQUIRE(server.add("a.auth.test", "v", 10s));
+    REQUIRE(server.add("b.auth.test", "v", 100s));
+  }
+  clock.advance(10s);
+  Server server(folder, clock);
+  REQUIRE(server.served("a.auth.test") == -1);
+  REQUIRE(server.served("b.auth.test") == 1);
+}
+
+TEST_CASE("what waits when the server stops is finished or refused, never lost in silence", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  std::atomic<int> good{0}, refused{0};
+  {
+    Server server(folder, clock);
+    for (int i = 0; i < 500; ++i) {
+      server.publisher->submit({TxtChange::Kind::Add, *Name::parse("n" + std::to_string(i) + ".auth.test"),
+                                *zones::TxtValue::parse("v"), "control", std::nullopt},
+                               [&](Values values) { ++(values ? good : refused); });
+    }
+  }
+  REQUIRE(good + refused == 500);
+  Server server(folder, clock);
+  REQUIRE(server.snapshot().values == static_cast<std::uint64_t>(good.load()));
+}
+
+// The child acknowledges values through a pipe until it is killed; all that was acknowledged must be there afterwards.
+TEST_CASE("no acknowledged value is lost to kill -9", "[zones]") {
+  tests::TemporaryFolder folder;
+  for (int round = 0; round < 6; ++round) {
+    std::array<int, 2> ends{};
+    REQUIRE(pipe(ends.data()) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+      tests::FakeClock clock;
+      Server server(folder, clock);
+      for (int i = 0;; ++i) {
+        int number = round * 1'000'000 + i;
+        server.publisher->submit({TxtChange::Kind::Add, *Name::parse("n" + std::to_string(number) + ".auth.test"),
+                                  *zones::TxtValue::parse("v"), "control", std::nullopt},
+                                 [&ends, number](Values values) {
+                                   if (values) static_cast<void>(!write(ends[1], &number, sizeof number));
+                                 });
+        if (i % 8 == 0) server.snapshot();
+      }
+    }
+    close(ends[1]);
+    std::vector<int> acknowledged;
+    int number = 0;
+    while (acknowledged.size() < 20U + static_cast<unsigned>(round) * 17U &&
+           read(ends[0], &number, sizeof number) == sizeof number)
+      acknowledged.push_back(number);
+    REQUIRE(kill(child, SIGKILL) == 0);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    while (read(ends[0], &number, sizeof number) == sizeof number) acknowledged.push_back(number);
+    close(ends[0]);
+    REQUIRE(acknowledged.size() >= 20);
+    tests::FakeClock clock;
+    Server server(folder, clock);
+    for (int each : acknowledged) REQUIRE(server.served("n" + std::to_string(each) + ".auth.test") == 1);
+  }
+}
+
+TEST_CASE("a full disk refuses updates, keeps what was acknowledged, and is survived", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  REQUIRE(server.add("a.auth.test", "before", 10s));
+  // No file may grow: the write-ahead log is refused its next frame, as on a full disk.
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  rlimit none{0, old.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &none) == 0);
+  auto refused = server.add("b.auth.test", "during");
+  auto snapshot = server.snapshot();
+  clock.advance(10s);
+  server.snapshot();
+  int expired = server.served("a.auth.test");
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
+  REQUIRE_FALSE(refused);
+  REQUIRE(refused.error().code == ErrorCode::Unavailable);
+  REQUIRE_FALSE(snapshot.store_ok);
+  REQUIRE(server.served("b.auth.test") == -1);
+  REQUIRE(expired == -1);  // past its deadline nobody is told of it, disk or no disk
+  REQUIRE(server.add("b.auth.test", "after"));
+  REQUIRE(server.snapshot().store_ok);
+  REQUIRE(server.snapshot().values == 1);
+  REQUIRE(server.list().size() == 1);
+}

@@ -1,0 +1,126 @@
+#include "zones/static_zone.hpp"
+
+#include <fstream>
+#include <set>
+
+#include "base/wire.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "zones/master_file.hpp"
+#include "zones/record_type.hpp"
+
+using namespace countersign;
+using base::Name;
+
+namespace {
+
+conf::Zone zone_of(const std::string& apex, std::vector<std::string> records) {
+  conf::Zone zone;
+  zone.name = *Name::parse(apex);
+  zone.nameservers = {*Name::parse("ns1." + apex)};
+  zone.hostmaster = *Name::parse("hostmaster.example.net");
+  zone.at = {10, 1};
+  std::uint32_t line = 20;
+  for (std::string& record : records) zone.records.push_back({std::move(record), {line++, 5}});
+  return zone;
+}
+
+struct Built {
+  std::vector<zones::StaticZone> zones;
+  std::vector<conf::Problem> problems;
+};
+
+Built build(std::vector<conf::Zone> zones) {
+  conf::Config config;
+  config.zones = std::move(zones);
+  Built built;
+  built.zones = zones::build_static_zones(config, built.problems);
+  return built;
+}
+
+}  // namespace
+
+TEST_CASE("records are read relative to their zone", "[zones]") {
+  Built built = build(
+      {zone_of("auth.example.net", {"ns1 A 203.0.113.5", "ns1 AAAA 2001:db8::5", "@ CAA 0 issue \"letsencrypt.org\"",
+                                    "other.auth.example.net. 60 IN TXT \"a b\" c", "x TYPE65280 \\# 3 010203"})});
+  REQUIRE(built.problems.empty());
+  const auto& names = built.zones.at(0).names;
+  REQUIRE(names.size() == 4);
+  const auto& ns1 = names.at(*Name::parse("ns1.auth.example.net"));
+  REQUIRE(ns1.size() == 2);
+  REQUIRE(ns1[0].rdatas == std::vector<std::string>{std::string("\xcb\x00\x71\x05", 4)});
+  REQUIRE(ns1[0].ttl == 3600);
+  const auto& other = names.at(*Name::parse("other.auth.example.net"));
+  REQUIRE(other[0].ttl == 60);
+  REQUIRE(other[0].rdatas == std::vector<std::string>{"\3a b\1c"});
+  REQUIRE(names.at(*Name::parse("x.auth.example.net"))[0].type == 65280);
+  REQUIRE(names.at(*Name::parse("auth.example.net")).size() == 2);  // NS, CAA
+}
+
+TEST_CASE("each bad record is a problem at its own place", "[zones]") {
+  Built built = build({zone_of("z.test", {"ns1 A 203.0.113.5", "ns1 A 203.0.113.999", "www.other.test. A 192.0.2.1", "",
+                                          "a CNAME b", "a TXT x", "d DNAME e", "h CH TXT x", "@ SOA a b 1 2 3 4 5",
+                                          "two A 192.0.2.1\nthree A 192.0.2.2", "q NONSENSE x"})});
+  std::set<std::uint32_t> lines;
+  for (const conf::Problem& problem : built.problems) {
+    INFO(problem.key << ": " << problem.text);
+    REQUIRE(problem.key.starts_with("zone[0]."));
+    REQUIRE_FALSE(problem.text.empty());
+    lines.insert(problem.at.line);
+  }
+  REQUIRE(lines == std::set<std::uint32_t>{10, 21, 22, 23, 26, 27, 28, 29, 30});
+}
+
+TEST_CASE("a name server inside the zone needs an address there", "[zones]") {
+  Built built = build({zone_of("z.test", {})});
+  REQUIRE(built.problems.size() == 1);
+  REQUIRE(built.problems[0].key == "zone[0].nameservers");
+  REQUIRE(built.problems[0].text.find("ns1.z.test. A") != std::string::npos);
+}
+
+TEST_CASE("an RRset has one TTL, the lowest, and no duplicates", "[zones]") {
+  Built built = build({zone_of("z.test", {"ns1 300 A 192.0.2.1", "ns1 60 A 192.0.2.2", "ns1 900 A 192.0.2.1"})});
+  const auto& ns1 = built.zones[0].names.at(*Name::parse("ns1.z.test"));
+  REQUIRE(ns1[0].ttl == 60);
+  REQUIRE(ns1[0].rdatas.size() == 2);
+}
+
+TEST_CASE("a nested zone's names are its own", "[zones]") {
+  Built built = build({zone_of("z.test", {"ns1 A 192.0.2.1", "sub NS ns1.sub", "ns1.sub A 192.0.2.9"}),
+                       zone_of("sub.z.test", {"ns1 A 192.0.2.2"})});
+  REQUIRE(built.problems.empty());
+  REQUIRE(built.zones[0].names.count(*Name::parse("ns1.sub.z.test")) == 0);
+  REQUIRE(built.zones[1].names.count(*Name::parse("ns1.sub.z.test")) == 1);
+}
+
+TEST_CASE("the digest changes with the records and only with them", "[zones]") {
+  auto digest = [](std::vector<std::string> records) {
+    return build({zone_of("z.test", std::move(records))}).zones[0].digest();
+  };
+  REQUIRE(digest({"ns1 A 192.0.2.1"}) == digest({"NS1 A 192.0.2.1"}));
+  REQUIRE(digest({"ns1 A 192.0.2.1"}) != digest({"ns1 A 192.0.2.2"}));
+  REQUIRE(digest({"ns1 A 192.0.2.1"}) != digest({"ns1 60 A 192.0.2.1"}));
+}
+
+TEST_CASE("a master file is read with its directives, and bad lines are named", "[zones]") {
+  tests::TemporaryFolder folder;
+  auto path = folder.path / "zone";
+  std::ofstream(path) << "$TTL 120\n@ IN SOA ns1 h 1 2 3 4 5\n\nns1 A 192.0.2.1\nlong TXT ( \"a\"\n  \"b\" )\n"
+                         "bad A nowhere\nwww 30 A 192.0.2.3\nout.side. A 192.0.2.4\n";
+  conf::Zone zone = zone_of("z.test", {});
+  zone.file = path.string();
+  Built built = build({zone});
+  REQUIRE(built.problems.size() == 2);
+  REQUIRE(built.problems[0].text.find("line 7") != std::string::npos);
+  REQUIRE(built.problems[1].text.find("line 9") != std::string::npos);
+  const auto& names = built.zones[0].names;
+  REQUIRE(names.at(*Name::parse("ns1.z.test"))[0].ttl == 120);
+  REQUIRE(names.at(*Name::parse("www.z.test"))[0].ttl == 30);
+  REQUIRE(names.at(*Name::parse("long.z.test"))[0].rdatas[0] == "\1a\1b");
+
+  zone.file = (folder.path / "none").string();
+  REQUIRE(build({zone}).problems[0].text.find("no such file") != std::string::npos);
+  zone.file = folder.path.string();
+  REQUIRE_FALSE(build({zone}).problems.empty());
+}

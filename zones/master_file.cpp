@@ -1,0 +1,124 @@
+#include "zones/master_file.hpp"
+
+#include <ldns/ldns.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/files.hpp"
+#include "base/handle.hpp"
+
+namespace countersign::zones {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using Record = base::Handle<ldns_rr, ldns_rr_free>;
+using Field = base::Handle<ldns_rdf, ldns_rdf_deep_free>;
+using File = base::Handle<std::FILE, std::fclose>;
+
+constexpr int kMaxWrongLines = 20;
+constexpr std::uint32_t kMaxTtl = 0x7fffffff;  // RFC 2181 §8
+
+std::string_view field_bytes(const ldns_rdf& field) {
+  return {reinterpret_cast<const char*>(ldns_rdf_data(&field)), ldns_rdf_size(&field)};
+}
+
+Field make_origin(const base::Name& origin) {
+  return Field(ldns_rdf_new_frm_data(LDNS_RDF_TYPE_DNAME, origin.wire().size(), origin.wire().data()));
+}
+
+Result<MasterRecord> convert(const ldns_rr& record) {
+  if (ldns_rr_get_class(&record) != LDNS_RR_CLASS_IN)
+    return fail(ErrorCode::Invalid, "only class IN is served; remove the record");
+  if (ldns_rr_owner(&record) == nullptr) return fail(ErrorCode::Invalid, "a record has no owner name");
+  auto owner = base::Name::from_wire(base::as_bytes(field_bytes(*ldns_rr_owner(&record))));
+  if (!owner) return fail(ErrorCode::Invalid, "the owner is not a domain name");
+  MasterRecord made;
+  made.owner = *owner;
+  made.type = static_cast<std::uint16_t>(ldns_rr_get_type(&record));
+  made.ttl = std::min(ldns_rr_ttl(&record), kMaxTtl);
+  for (std::size_t i = 0; i < ldns_rr_rd_count(&record); ++i) {
+    const ldns_rdf* field = ldns_rr_rdf(&record, i);
+    if (field == nullptr) return fail(ErrorCode::Invalid, "a field of the record is missing");
+    made.rdata += field_bytes(*field);
+  }
+  if (made.rdata.size() > 0xffff) return fail(ErrorCode::Invalid, "the record is longer than 65535 octets");
+  // Types for questions and for transport (RFC 6895 §3.1) can be in no zone.
+  constexpr std::uint16_t kOptType = 41;
+  bool meta = made.type == 0 || made.type == kOptType || (made.type >= 128 && made.type <= 255);
+  if (meta) return fail(ErrorCode::Invalid, "a record of type {} cannot be in a zone", made.type);
+  return made;
+}
+
+std::string reason(ldns_status status) {
+  std::string text = ldns_get_errorstr_by_id(status);
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z' && (text.size() < 2 || text[1] > 'Z'))
+    text[0] = static_cast<char>(text[0] + ('a' - 'A'));
+  return text;
+}
+
+}  // namespace
+
+Result<MasterRecord> parse_record(std::string_view text, const base::Name& origin, std::uint32_t default_ttl) {
+  std::string line(text);
+  if (line.find_first_not_of(" \t") == std::string::npos || line[0] == ';')
+    return fail(ErrorCode::Invalid, "the record is empty; write it as in \"ns1 A 192.0.2.1\"");
+  if (line.find_first_of("\n\r\0", 0, 3) != std::string::npos)
+    return fail(ErrorCode::Invalid, "a record is one line; make each line a record of its own");
+  Field origin_field = make_origin(origin);
+  ldns_rr* raw = nullptr;
+  ldns_status status = ldns_rr_new_frm_str(&raw, line.c_str(), default_ttl, origin_field.get(), nullptr);
+  Record record(raw);
+  if (status != LDNS_STATUS_OK || !record)
+    return fail(ErrorCode::Invalid, "\"{}\" is not a record: {}; write it as in \"ns1 A 192.0.2.1\"", text,
+                status == LDNS_STATUS_OK ? "it has no data" : reason(status));
+  return convert(*record);
+}
+
+Result<void> read_master_file(const std::filesystem::path& path, const base::Name& origin, std::uint32_t default_ttl,
+                              const std::function<void(MasterRecord, std::size_t)>& take,
+                              const std::function<void(std::size_t, const std::string&)>& wrong) {
+  File file(std::fopen(path.c_str(), "re"));
+  if (!file) {
+    int number = errno;
+    return fail(base::system_code(number), "cannot read \"{}\": {}", path.string(), base::system_reason(number));
+  }
+  std::uint32_t ttl = default_ttl;
+  ldns_rdf* origin_raw = make_origin(origin).release();
+  ldns_rdf* previous_raw = nullptr;
+  int line = 1;
+  int wrong_lines = 0;
+  while (std::feof(file.get()) == 0 && std::ferror(file.get()) == 0 && wrong_lines < kMaxWrongLines) {
+    int first_line = line;
+    ldns_rr* raw = nullptr;
+    ldns_status status = ldns_rr_new_frm_fp_l(&raw, file.get(), &ttl, &origin_raw, &previous_raw, &line);
+    Record record(raw);
+    // Blank lines, $TTL and $ORIGIN are reported as "errors" of their own kind.
+    if (status == LDNS_STATUS_SYNTAX_EMPTY || status == LDNS_STATUS_SYNTAX_TTL || status == LDNS_STATUS_SYNTAX_ORIGIN)
+      continue;
+    auto at = static_cast<std::size_t>(first_line);
+    if (status != LDNS_STATUS_OK || !record) {
+      wrong(at, status == LDNS_STATUS_SYNTAX_INCLUDE ? "$INCLUDE is not supported; put the records in one file"
+                                                     : reason(status));
+      ++wrong_lines;
+      continue;
+    }
+    auto converted = convert(*record);
+    if (converted) {
+      take(std::move(*converted), at);
+    } else {
+      wrong(at, converted.error().message);
+      ++wrong_lines;
+    }
+  }
+  bool unreadable = std::ferror(file.get()) != 0;
+  Field(origin_raw).reset();
+  Field(previous_raw).reset();
+  if (unreadable) return fail(ErrorCode::Io, "cannot read \"{}\": it is no file or its disk fails", path.string());
+  return {};
+}
+
+}  // namespace countersign::zones

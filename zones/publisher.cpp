@@ -1,0 +1,379 @@
+#include "zones/publisher.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <variant>
+
+#include "base/log.hpp"
+#include "zones/txt_transaction.hpp"
+
+namespace countersign::zones {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Name;
+using base::Result;
+using std::chrono::milliseconds;
+
+// More than any sane load leaves waiting; beyond it callers are told at once instead of after a long queue.
+constexpr std::size_t kMaxWaiting = 65'536;
+// One transaction: large enough that the disk's sync is shared by many, small enough to stay below 0.1 s.
+constexpr std::size_t kMaxGroup = 4096;
+// The wall clock is compared this often at least; also the longest sleep.
+constexpr milliseconds kLongestSleep{60'000};
+constexpr milliseconds kRetryAfterFailure{1'000};
+// Slewing by NTP stays below this; a step does not.
+constexpr milliseconds kClockStep{2'000};
+
+struct ChangeJob {
+  TxtChange change;
+  ChangeCompletion done;
+};
+struct ListJob {
+  std::optional<Name> name;
+  ListCompletion done;
+};
+struct SnapshotJob {
+  SnapshotCompletion done;
+};
+using Job = std::variant<ChangeJob, ListJob, SnapshotJob>;
+
+}  // namespace
+
+class Publisher::Impl {
+ public:
+  Impl(Store store, const conf::Config& config, std::vector<StaticZone> zones, NameTable& table,
+       const base::Clock& clock)
+      : store_(std::move(store)),
+        records_(std::move(zones),
+                 {static_cast<std::uint32_t>(config.challenge.ttl.count()), config.challenge.max_values,
+                  config.dns.max_udp_payload},
+                 table),
+        lifetime_(config.challenge.lifetime),
+        clock_(clock) {}
+
+  ~Impl() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  Result<void> fill();
+  void start() {
+    thread_ = std::thread([this] { run(); });
+  }
+  void enqueue(Job job);
+
+ private:
+  void run();
+  Result<void> load_serials();
+  void run_jobs(std::deque<Job>& jobs);
+  void run_changes(std::vector<ChangeJob>& group);
+  void run_list(const ListJob& job);
+  void run_snapshot(const SnapshotJob& job);
+  void follow_clock();
+  void prune();
+  void prune_in_memory();
+  [[nodiscard]] milliseconds sleep_time();
+  void note_failure(const base::Error& error);
+  void note_success();
+  static void refuse(Job& job, std::string_view why);
+
+  Store store_;
+  ZoneRecords records_;
+  std::vector<StoredSerial> serials_;
+  milliseconds lifetime_;
+  LifetimeClock clock_;
+  StoreSnapshot counts_;  // commits, prunes, store_ok, store_error
+
+  std::mutex mutex_;  // guards the three below
+  std::condition_variable wake_;
+  std::deque<Job> waiting_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+void Publisher::Impl::refuse(Job& job, std::string_view why) {
+  if (auto* change = std::get_if<ChangeJob>(&job)) change->done(fail(ErrorCode::Unavailable, "{}", why));
+  if (auto* list = std::get_if<ListJob>(&job)) list->done(fail(ErrorCode::Unavailable, "{}", why));
+  if (auto* snapshot = std::get_if<SnapshotJob>(&job)) snapshot->done({});
+}
+
+void Publisher::Impl::enqueue(Job job) {
+  std::string_view why;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) {
+      why = "the server is shutting down; try again when it is back";
+    } else if (waiting_.size() >= kMaxWaiting) {
+      why = "too many updates are waiting for the disk; try again later";
+    } else {
+      waiting_.push_back(std::move(job));
+    }
+  }
+  if (why.empty())
+    wake_.notify_one();
+  else
+    refuse(job, why);
+}
+
+Result<void> Publisher::Impl::load_serials() {
+  bool new_serials = false;
+  for (std::size_t i = 0; i < records_.zone_count(); ++i) {
+    const StaticZone& zone = records_.zone(i);
+    auto stored = store_.serial(zone.apex);
+    if (!stored) return fail(stored.error());
+    // Seconds since 1970 to begin with: a store that was lost does not send the serial backwards.
+    StoredSerial serial =
+        stored->value_or(StoredSerial{static_cast<std::uint32_t>(to_milliseconds(clock_.now()) / 1000), ""});
+    std::string digest = zone.digest();
+    if (serial.digest != digest) {
+      if (stored->has_value()) ++serial.serial;
+      serial.digest = digest;
+      new_serials = true;
+    }
+    serials_.push_back(std::move(serial));
+  }
+  if (!new_serials) return {};
+  if (auto begun = store_.begin(); !begun) return begun;
+  for (std::size_t i = 0; i < serials_.size(); ++i) {
+    if (auto set = store_.set_serial(records_.zone(i).apex, serials_[i]); !set) return set;
+  }
+  return store_.commit();
+}
+
+Result<void> Publisher::Impl::fill() {
+  if (auto loaded = load_serials(); !loaded) {
+    store_.rollback();
+    return loaded;
+  }
+  records_.publish_static();
+  for (std::size_t i = 0; i < serials_.size(); ++i) records_.publish_serial(i, serials_[i].serial);
+
+  std::int64_t now = to_milliseconds(clock_.now());
+  Name current;
+  std::vector<StoredValue> values;
+  std::size_t homeless = 0;
+  auto publish = [&] {
+    if (values.empty()) return;
+    if (records_.place(current))
+      records_.publish(current, unexpired(values, now));
+    else
+      homeless += values.size();
+    values.clear();
+  };
+  auto read = store_.each([&](const Name& name, const StoredValue& value) {
+    if (name != current) publish();
+    current = name;
+    values.push_back(value);
+  });
+  if (!read) return read;
+  publish();
+  if (homeless > 0)
+    base::log::warn("values in the store belong to no zone and are not served", {{"values", std::to_string(homeless)}});
+  records_.reclaim();
+  return {};
+}
+
+milliseconds Publisher::Impl::sleep_time() {
+  if (!counts_.store_ok) return kRetryAfterFailure;
+  auto deadline = store_.next_deadline();
+  if (!deadline) {
+    note_failure(deadline.error());
+    return kRetryAfterFailure;
+  }
+  if (!*deadline) return kLongestSleep;
+  milliseconds left(**deadline - to_milliseconds(clock_.now()));
+  return std::clamp(left, milliseconds(1), kLongestSleep);
+}
+
+void Publisher::Impl::run() {
+  for (;;) {
+    std::deque<Job> jobs;
+    bool stopping = false;
+    milliseconds sleep = sleep_time();
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, sleep, [this] { return stopping_ || !waiting_.empty(); });
+      jobs.swap(waiting_);
+      stopping = stopping_;
+    }
+    follow_clock();
+    prune();
+    run_jobs(jobs);
+    if (stopping) return;
+  }
+}
+
+void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
+  std::vector<ChangeJob> group;
+  auto flush = [&] {
+    if (!group.empty()) run_changes(group);
+    group.clear();
+  };
+  for (Job& job : jobs) {
+    if (auto* change = std::get_if<ChangeJob>(&job)) {
+      group.push_back(std::move(*change));
+      if (group.size() == kMaxGroup) flush();
+      continue;
+    }
+    flush();  // whoever asks sees what was submitted before
+    if (auto* list = std::get_if<ListJob>(&job)) run_list(*list);
+    if (auto* snapshot = std::get_if<SnapshotJob>(&job)) run_snapshot(*snapshot);
+  }
+  flush();
+}
+
+void Publisher::Impl::run_changes(std::vector<ChangeJob>& group) {
+  TxtTransaction transaction(store_, records_, serials_, clock_.now());
+  std::vector<Result<void>> results;
+  std::optional<base::Error> lost;
+  for (const ChangeJob& job : group) {
+    results.push_back(transaction.apply(job.change, lifetime_));
+    if (!results.back() && results.back().error().code == ErrorCode::Unavailable) {
+      lost = results.back().error();
+      break;
+    }
+  }
+  if (!lost) {
+    if (auto finished = transaction.finish(); !finished) lost = finished.error();
+  }
+  if (lost) {
+    transaction.abandon();
+    note_failure(*lost);
+  } else if (transaction.wrote()) {
+    ++counts_.commits;
+    note_success();
+  }
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    if (i < results.size() && !results[i])
+      group[i].done(fail(results[i].error()));
+    else if (lost)
+      group[i].done(fail(*lost));
+    else
+      group[i].done(transaction.values(group[i].change.name));
+  }
+}
+
+void Publisher::Impl::run_list(const ListJob& job) {
+  std::vector<PublishedValue> found;
+  std::int64_t now = to_milliseconds(clock_.now());
+  auto add = [&](const Name& name, const StoredValue& value) {
+    if (value.expires && *value.expires <= now) return;
+    PublishedValue published{name, value.value, value.owner, std::nullopt};
+    if (value.expires) published.expires = from_milliseconds(*value.expires);
+    found.push_back(std::move(published));
+  };
+  if (!job.name) {
+    auto read = store_.each(add);
+    if (!read) return job.done(fail(read.error()));
+    return job.done(std::move(found));
+  }
+  auto values = store_.values(*job.name);
+  if (!values) return job.done(fail(values.error()));
+  for (const StoredValue& value : *values) add(*job.name, value);
+  job.done(std::move(found));
+}
+
+void Publisher::Impl::run_snapshot(const SnapshotJob& job) {
+  StoreSnapshot snapshot = counts_;
+  for (std::size_t i = 0; i < records_.zone_count(); ++i) {
+    ValueCount count = records_.count(i);
+    snapshot.zones.push_back({records_.zone(i).apex, serials_[i].serial, count.names, count.values});
+    snapshot.values += count.values;
+  }
+  job.done(std::move(snapshot));
+}
+
+void Publisher::Impl::follow_clock() {
+  milliseconds drift = clock_.drift();
+  if (drift > -kClockStep && drift < kClockStep) return;
+  // The clock was set: what is left of each lifetime stays, told in the new time.
+  auto shifted = store_.begin();
+  if (shifted) shifted = store_.shift_deadlines(drift.count());
+  if (shifted) shifted = store_.commit();
+  if (!shifted) {
+    store_.rollback();
+    note_failure(shifted.error());
+    return;  // deadlines go on in the old time until this succeeds
+  }
+  clock_.follow(drift);
+  base::log::info("the clock was set; deadlines moved with it", {{"milliseconds", std::to_string(drift.count())}});
+}
+
+void Publisher::Impl::prune() {
+  for (;;) {
+    TxtTransaction transaction(store_, records_, serials_, clock_.now());
+    auto pruned = transaction.prune(kMaxGroup);
+    if (pruned && *pruned == 0) return;
+    auto finished = pruned ? transaction.finish() : Result<void>(fail(pruned.error()));
+    if (!finished) {
+      transaction.abandon();
+      note_failure(finished.error());
+      prune_in_memory();
+      return;
+    }
+    counts_.prunes += *pruned;
+    ++counts_.commits;
+    note_success();
+    if (*pruned < kMaxGroup) return;
+  }
+}
+
+// The disk cannot forget them now, but nobody is told of them any more.
+void Publisher::Impl::prune_in_memory() {
+  std::int64_t now = to_milliseconds(clock_.now());
+  auto expired = store_.expired(now, kMaxGroup);
+  if (!expired) return;
+  for (const auto& [name, value] : *expired) {
+    auto values = store_.values(name);
+    if (values && records_.place(name)) records_.publish(name, unexpired(*values, now));
+  }
+  records_.reclaim();
+}
+
+void Publisher::Impl::note_failure(const base::Error& error) {
+  if (counts_.store_ok) base::log::error("the store cannot write; updates are refused", {{"reason", error.message}});
+  counts_.store_ok = false;
+  counts_.store_error = error.message;
+}
+
+void Publisher::Impl::note_success() {
+  if (!counts_.store_ok) base::log::info("the store writes again");
+  counts_.store_ok = true;
+}
+
+Result<std::unique_ptr<Publisher>> Publisher::open(const std::filesystem::path& folder, const conf::Config& config,
+                                                   std::vector<StaticZone> zones, NameTable& table,
+                                                   const base::Clock& clock) {
+  auto store = Store::open(folder / "store.sqlite3");
+  if (!store) return fail(store.error());
+  auto impl = std::make_unique<Impl>(std::move(*store), config, std::move(zones), table, clock);
+  if (auto filled = impl->fill(); !filled) return fail(filled.error());
+  impl->start();
+  return std::unique_ptr<Publisher>(new Publisher(std::move(impl)));
+}
+
+Publisher::Publisher(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Publisher::~Publisher() = default;
+
+void Publisher::submit(TxtChange change, ChangeCompletion done) {
+  impl_->enqueue(ChangeJob{std::move(change), std::move(done)});
+}
+
+void Publisher::list(std::optional<Name> name, ListCompletion done) {
+  impl_->enqueue(ListJob{std::move(name), std::move(done)});
+}
+
+void Publisher::snapshot(SnapshotCompletion done) {
+  impl_->enqueue(SnapshotJob{std::move(done)});
+}
+
+}  // namespace countersign::zones

@@ -1,0 +1,88 @@
+// The one writer: takes changes from any thread, makes them durable in groups, then visible, then acknowledges them.
+// Thread: submit(), list() and snapshot() from any; completions run on the store thread and must not block it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/name.hpp"
+#include "base/result.hpp"
+#include "conf/config.hpp"
+#include "zones/name_table.hpp"
+#include "zones/static_zone.hpp"
+#include "zones/txt_value.hpp"
+
+namespace countersign::zones {
+
+struct TxtChange {
+  enum class Kind { Add, Remove, RemoveAll };
+  Kind kind = Kind::Add;
+  base::Name name;
+  std::optional<TxtValue> value;                      // absent for RemoveAll
+  std::string owner;                                  // "control", later a registration's name or a key's
+  std::optional<std::chrono::milliseconds> lifetime;  // absent: challenge.lifetime; 0: for ever
+};
+
+struct PublishedValue {
+  base::Name name;
+  std::string value;
+  std::string owner;
+  std::optional<base::WallTime> expires;  // absent: never
+};
+
+struct ZoneSnapshot {
+  base::Name name;
+  std::uint32_t serial = 0;
+  std::uint64_t names = 0;  // names with dynamic values
+  std::uint64_t values = 0;
+};
+
+struct StoreSnapshot {
+  std::vector<ZoneSnapshot> zones;
+  std::uint64_t values = 0;
+  std::uint64_t commits = 0;
+  std::uint64_t prunes = 0;  // values removed at their deadlines
+  bool store_ok = true;      // false from a failed commit to the next good one
+  std::string store_error;   // the last failure's words
+};
+
+// The values of the changed name afterwards. Error: NotFound (in no zone of ours), Invalid (a CNAME is there, or it
+// lies below a delegation), Full (challenge.max_values, or the answer would outgrow dns.max_udp_payload), Unavailable
+// (the store cannot write: nothing was changed; or it is shutting down).
+using ChangeCompletion = std::function<void(base::Result<std::vector<PublishedValue>>)>;
+using ListCompletion = std::function<void(base::Result<std::vector<PublishedValue>>)>;
+using SnapshotCompletion = std::function<void(StoreSnapshot)>;
+
+class Publisher {
+ public:
+  // Opens (creates, migrates) FOLDER/store.sqlite3, fills `table` with the static zones and the stored values, drops
+  // those past their deadline, and starts the store thread. Error: Exists (another countersignd has it), Denied, Io,
+  // Invalid (not our store, or of a later version).
+  [[nodiscard]] static base::Result<std::unique_ptr<Publisher>> open(const std::filesystem::path& folder,
+                                                                     const conf::Config& config,
+                                                                     std::vector<StaticZone> zones, NameTable& table,
+                                                                     const base::Clock& clock);
+  // Finishes what was submitted, checkpoints and closes the store.
+  ~Publisher();
+  Publisher(const Publisher&) = delete;
+  Publisher& operator=(const Publisher&) = delete;
+
+  void submit(TxtChange change, ChangeCompletion done);
+  // All values, or those of `name`, in the order of names.
+  void list(std::optional<base::Name> name, ListCompletion done);
+  void snapshot(SnapshotCompletion done);
+
+ private:
+  class Impl;
+  explicit Publisher(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace countersign::zones

@@ -1,0 +1,69 @@
+// What must survive: TXT values and SOA serials, in SQLite (zones/STORE.md).
+// Thread: one at a time; the store thread once it runs.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/name.hpp"
+#include "base/result.hpp"
+
+namespace countersign::zones {
+
+struct StoredValue {
+  std::string value;
+  std::string owner;
+  std::int64_t added = 0;               // milliseconds since 1970
+  std::optional<std::int64_t> expires;  // the same; absent: never
+};
+
+struct StoredSerial {
+  std::uint32_t serial = 0;
+  std::string digest;  // of the static part it was given for
+};
+
+// Errors of all calls: Unavailable (disk full, I/O error; nothing of the open transaction stays).
+class Store {
+ public:
+  // Error: Exists (locked by another process), Denied, Invalid (not our store, or of a later version), Io.
+  [[nodiscard]] static base::Result<Store> open(const std::filesystem::path& file);
+  ~Store();
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+
+  [[nodiscard]] base::Result<void> begin();
+  // On the disk when it returns (synchronous=FULL).
+  [[nodiscard]] base::Result<void> commit();
+  void rollback();
+
+  // In the order in which they were added first.
+  [[nodiscard]] base::Result<std::vector<StoredValue>> values(const base::Name& name);
+  // Adds, or replaces owner and expiry of the same value.
+  [[nodiscard]] base::Result<void> put(const base::Name& name, const StoredValue& value);
+  [[nodiscard]] base::Result<void> remove(const base::Name& name, const std::string& value);
+
+  using Visit = std::function<void(const base::Name& name, const StoredValue& value)>;
+  // All values, name by name.
+  [[nodiscard]] base::Result<void> each(const Visit& visit);
+  // Up to `limit` values whose deadline is at or before `now`.
+  [[nodiscard]] base::Result<std::vector<std::pair<base::Name, std::string>>> expired(std::int64_t now,
+                                                                                      std::size_t limit);
+  [[nodiscard]] base::Result<std::optional<std::int64_t>> next_deadline();
+  [[nodiscard]] base::Result<void> shift_deadlines(std::int64_t milliseconds);
+
+  [[nodiscard]] base::Result<std::optional<StoredSerial>> serial(const base::Name& zone);
+  [[nodiscard]] base::Result<void> set_serial(const base::Name& zone, const StoredSerial& serial);
+
+ private:
+  struct Connection;
+  explicit Store(std::unique_ptr<Connection> connection);
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace countersign::zones

@@ -1,0 +1,143 @@
+#include "zones/txt_transaction.hpp"
+
+#include <algorithm>
+
+namespace countersign::zones {
+namespace {
+
+using base::Name;
+using base::Result;
+
+bool is_expired(const StoredValue& value, std::int64_t now) {
+  return value.expires && *value.expires <= now;
+}
+
+}  // namespace
+
+std::vector<std::string> unexpired(const std::vector<StoredValue>& values, std::int64_t now) {
+  std::vector<std::string> texts;
+  for (const StoredValue& value : values)
+    if (!is_expired(value, now)) texts.push_back(value.value);
+  return texts;
+}
+
+Result<void> TxtTransaction::begin_once() {
+  if (begun_) return {};
+  auto begun = store_.begin();
+  begun_ = begun.has_value();
+  return begun;
+}
+
+Result<TxtTransaction::Touched*> TxtTransaction::touch(const Name& name, std::size_t zone) {
+  auto found = touched_.find(name);
+  if (found != touched_.end()) return &found->second;
+  auto values = store_.values(name);
+  if (!values) return base::fail(values.error());
+  // A value past its deadline is gone for everyone, also when its prune has not been possible yet.
+  std::erase_if(*values, [&](const StoredValue& value) { return is_expired(value, now_); });
+  return &touched_.emplace(name, Touched{zone, std::move(*values)}).first->second;
+}
+
+Result<void> TxtTransaction::apply(const TxtChange& change, std::chrono::milliseconds default_lifetime) {
+  auto zone = records_.place(change.name);
+  if (!zone) return base::fail(zone.error());
+  auto touched = touch(change.name, *zone);
+  if (!touched) return base::fail(touched.error());
+  switch (change.kind) {
+    case TxtChange::Kind::Add:
+      return add(change, **touched, default_lifetime);
+    case TxtChange::Kind::Remove:
+      return change.value ? remove(change.name, change.value->text(), **touched) : Result<void>{};
+    case TxtChange::Kind::RemoveAll: {
+      std::vector<StoredValue> all = (*touched)->values;
+      for (const StoredValue& value : all) {
+        if (auto removed = remove(change.name, value.value, **touched); !removed) return removed;
+      }
+      return {};
+    }
+  }
+  return {};
+}
+
+Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched,
+                                 std::chrono::milliseconds default_lifetime) {
+  if (!change.value)
+    return base::fail(base::ErrorCode::Invalid, "a value to add to \"{}\" is missing", change.name.text());
+  StoredValue value{change.value->text(), change.owner, now_, std::nullopt};
+  auto lifetime = change.lifetime.value_or(default_lifetime);
+  if (lifetime.count() > 0) value.expires = now_ + lifetime.count();
+  auto same = std::find_if(touched.values.begin(), touched.values.end(),
+                           [&](const StoredValue& present) { return present.value == value.value; });
+  if (same == touched.values.end()) {
+    std::vector<std::string> texts = unexpired(touched.values, now_);
+    texts.push_back(value.value);
+    if (auto fits = records_.check_limits(change.name, texts); !fits) return fits;
+  }
+  if (auto begun = begin_once(); !begun) return begun;
+  if (auto stored = store_.put(change.name, value); !stored) return stored;
+  if (same == touched.values.end()) {
+    touched.values.push_back(std::move(value));
+    changed_.insert(change.name);
+  } else {
+    same->expires = value.expires;
+    same->owner = value.owner;
+  }
+  return {};
+}
+
+Result<void> TxtTransaction::remove(const Name& name, const std::string& value, Touched& touched) {
+  auto same = std::find_if(touched.values.begin(), touched.values.end(),
+                           [&](const StoredValue& present) { return present.value == value; });
+  if (same == touched.values.end()) return {};
+  if (auto begun = begin_once(); !begun) return begun;
+  if (auto removed = store_.remove(name, value); !removed) return removed;
+  touched.values.erase(same);
+  changed_.insert(name);
+  return {};
+}
+
+Result<std::size_t> TxtTransaction::prune(std::size_t limit) {
+  auto expired = store_.expired(now_, limit);
+  if (!expired) return base::fail(expired.error());
+  for (const auto& [name, value] : *expired) {
+    if (auto begun = begin_once(); !begun) return base::fail(begun.error());
+    if (auto removed = store_.remove(name, value); !removed) return base::fail(removed.error());
+    // A name of a zone that is configured no longer: kept until its deadline, served by nobody.
+    auto zone = records_.place(name);
+    if (!zone) continue;
+    if (auto touched = touch(name, *zone); !touched) return base::fail(touched.error());
+    changed_.insert(name);
+  }
+  return expired->size();
+}
+
+Result<void> TxtTransaction::finish() {
+  std::set<std::size_t> zones;
+  for (const Name& name : changed_) zones.insert(touched_.at(name).zone);
+  for (std::size_t zone : zones) {
+    StoredSerial next = serials_[zone];
+    ++next.serial;  // RFC 1982 §3.1: wraps
+    if (auto stored = store_.set_serial(records_.zone(zone).apex, next); !stored) return stored;
+  }
+  if (begun_) {
+    if (auto committed = store_.commit(); !committed) return committed;
+  }
+  for (const Name& name : changed_) records_.publish(name, unexpired(touched_.at(name).values, now_));
+  for (std::size_t zone : zones) records_.publish_serial(zone, ++serials_[zone].serial);
+  records_.reclaim();
+  return {};
+}
+
+std::vector<PublishedValue> TxtTransaction::values(const Name& name) const {
+  std::vector<PublishedValue> made;
+  auto found = touched_.find(name);
+  if (found == touched_.end()) return made;
+  for (const StoredValue& value : found->second.values) {
+    PublishedValue published{name, value.value, value.owner, std::nullopt};
+    if (value.expires) published.expires = from_milliseconds(*value.expires);
+    made.push_back(std::move(published));
+  }
+  return made;
+}
+
+}  // namespace countersign::zones
