@@ -52,7 +52,7 @@ struct Challenge {
 enum class KeyType { P256, P384, Rsa2048, Rsa3072, Rsa4096 };
 
 struct Acme {
-  std::string ca = "letsencrypt";    // as written; directory_url() of acme/protocol resolves it
+  std::string ca = "letsencrypt";    // as written; directory_url() of conf/ca_directories.hpp resolves it
   std::vector<std::string> contact;  // "mailto:..."
   bool agree_tos = false;
   KeyType key_type = KeyType::P256;

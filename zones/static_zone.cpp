@@ -45,7 +45,7 @@ class ZoneCheck {
 
  private:
   void say(Position at, std::string_view key, std::string text) {
-    problems_.push_back({at, fmt::format("zone[{}].{}", index_, key), std::move(text)});
+    problems_.push_back({at, fmt::format("zone[{}].{}", index_ + 1, key), std::move(text)});
   }
 
   void add_line(const conf::StaticRecord& record, std::size_t number) {
@@ -110,6 +110,12 @@ class ZoneCheck {
 
   void check_nodes() {
     for (const auto& [owner, rrsets] : zone_.names) {
+      bool has_ns = std::any_of(rrsets.begin(), rrsets.end(),
+                                [](const StaticRrset& set) { return set.type == record_type::kNs; });
+      if (has_ns && owner != zone_.apex && owner.first_label() == "*")
+        say(config_.at, "records",
+            fmt::format("\"{}\" is a wildcard with NS records, which mean nothing (RFC 4592 §4.2); delegate each name",
+                        owner.text()));
       auto cname = std::find_if(rrsets.begin(), rrsets.end(),
                                 [](const StaticRrset& set) { return set.type == record_type::kCname; });
       if (cname == rrsets.end()) continue;

@@ -58,7 +58,8 @@ ZoneRecords::ZoneRecords(std::vector<StaticZone> zones, TxtLimits limits, NameTa
       table_(table),
       writer_(table, [this](std::string_view name) -> const ZoneAnswers* {
         std::size_t index = zone_index(name);
-        return index == zones_.size() ? nullptr : answers_[index].get();
+        // Below a delegation nothing is ours, not even an empty non-terminal above a deeper zone that is.
+        return index == zones_.size() || below_cut(index, name) ? nullptr : answers_[index].get();
       }) {
   for (std::size_t i = 0; i < zones_.size(); ++i) {
     answers_.push_back(std::make_unique<ZoneAnswers>());

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "acme/issue/identifier.hpp"
@@ -20,17 +21,26 @@ struct Delegation {
   base::Name target;               // the end of the chain
   std::optional<base::Name> zone;  // the daemon's zone that holds `target`; absent: the delegation is missing
   std::string problem;             // when `zone` is absent: what is wrong, in words
-  std::string remedy;              // ... and the exact record to add, as one master-file line
+  // ... and the exact records to add, as master-file lines; "" when it is not a record that is missing.
+  std::string remedy;
+  // `zone` is set, but a person should look: the resolver cannot get an answer from the zone's name servers now.
+  std::string warning;
 };
 
 // Follows all names at once. `zones`: the daemon's. `resolvers`: asked in turn when one does not answer (never empty).
 // At most 11 CNAMEs are followed (as Let's Encrypt's resolvers do); a loop is a problem of that name.
 // A name whose chain already ends inside a daemon's zone by its own text needs no answer for that last name: the end
-// may not exist yet (NXDOMAIN is normal before the first issuance). Error: Unavailable, Timeout (no resolver answers;
-// says which and what to do).
+// may not exist yet (NXDOMAIN is normal before the first issuance), and asking for it would fill the resolver's cache
+// with "no" just before the CA asks. That the zone itself is delegated is checked, by its NS. `daemon_listen`: the
+// daemon's own addresses; it is asked for the NS and addresses that a missing delegation needs in the parent zone.
+// Error: Unavailable, Timeout (no resolver answers; says which and what to do), Interrupted.
 [[nodiscard]] base::Result<std::vector<Delegation>> follow_delegations(
     const std::vector<DnsIdentifier>& identifiers, const std::vector<base::Name>& zones,
-    const std::vector<base::SocketAddress>& resolvers);
+    const std::vector<base::SocketAddress>& resolvers, const std::vector<base::SocketAddress>& daemon_listen = {});
+
+// The daemon's zone that challenges are best delegated to by CNAME: the first that is not itself the challenge zone of
+// one name. Absent when there is none.
+[[nodiscard]] std::optional<base::Name> preferred_zone(const std::vector<base::Name>& zones);
 
 // The record that `countersign delegate` recommends: `_acme-challenge.NAME. IN CNAME NAME.ZONE.`
 // Error: Invalid, when NAME.ZONE is too long for a domain name.
@@ -38,5 +48,8 @@ struct Delegation {
 
 // `acme.resolver` of the configuration, else the nameserver lines of /etc/resolv.conf. Error: Invalid, NotFound.
 [[nodiscard]] base::Result<std::vector<base::SocketAddress>> resolver_addresses(const std::string& configured);
+// The nameserver lines of a resolv.conf(5); those that are not addresses (and scoped ones, fe80::1%eth0) are left out.
+// As resolv.conf(5) says, none means that one runs on this machine.
+[[nodiscard]] std::vector<base::SocketAddress> parse_resolv_conf(std::string_view text);
 
 }  // namespace countersign::acme

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "acme/issue/identifier.hpp"
+#include "acme/transport/interrupt.hpp"
 #include "base/result.hpp"
 #include "conf/config.hpp"
 
@@ -51,9 +52,5 @@ struct IssueCallbacks {
 // daemon or disk said.
 [[nodiscard]] base::Result<IssueOutcome> issue(const conf::Config& config, const IssueRequest& request,
                                                const IssueCallbacks& callbacks);
-
-// Ctrl-C and SIGTERM: sets a flag that every wait of the client looks at; the second one ends the process at once.
-void install_interrupt_handlers();
-[[nodiscard]] bool interrupted();
 
 }  // namespace countersign::acme

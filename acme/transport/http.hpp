@@ -39,6 +39,7 @@ struct HttpOptions {
   std::filesystem::path unix_socket;          // connect to this instead of the URL's host; "" = no
   std::chrono::milliseconds timeout{30'000};  // for each request
   std::size_t max_body = 4U << 20U;           // octets; a larger body is an error
+  long max_connections = 8;                   // to one HTTP/1.1 server; an HTTP/2 one gets a single connection
 };
 
 class HttpClient {
@@ -50,7 +51,8 @@ class HttpClient {
 
   // One answer for each request, in their order. Connections are kept and shared, HTTP/2 multiplexed where the server
   // offers it. Redirects are not followed. Error per request: Unavailable (no connection, TLS; says what and which
-  // host), Timeout, Protocol (body too large, cut short), Interrupted.
+  // host), Denied (a Unix socket's mode), Timeout, Protocol (headers or body too large, cut short), Interrupted,
+  // Invalid (no http or https URL; a ca_bundle without certificates) or NotFound (a ca_bundle that is not there).
   [[nodiscard]] std::vector<base::Result<HttpResponse>> perform(const std::vector<HttpRequest>& requests);
   [[nodiscard]] base::Result<HttpResponse> perform(const HttpRequest& request);
 

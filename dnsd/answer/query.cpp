@@ -87,7 +87,7 @@ struct Opt {
 };
 
 // The records behind the question; false: FORMERR.
-bool read_additional(Query& query, std::size_t start, std::uint16_t count, Opt& opt) {
+bool read_records(Query& query, std::size_t start, std::uint32_t count, Opt& opt) {
   base::WireReader reader({query.packet + start, query.length - start});
   for (; count > 0; --count) {
     std::size_t before = reader.position();
@@ -153,11 +153,12 @@ void Responder::parse(Query& query, Counters& counters) const {
   query.type = load_u16(packet + end);
   std::uint16_t query_class = load_u16(packet + end + 2);
   query.question_length = static_cast<std::uint16_t>(query.name_length + 4U);
-  bool other_sections = (load_u16(packet + 6) | load_u16(packet + 8)) != 0;
   // IXFR carries the client's SOA in the authority section (RFC 1995 §3); all else has nothing to say there.
-  if (other_sections && query.type != record_type::kIxfr) return set_error(query, rcode::kFormErr);
+  std::uint16_t authorities = load_u16(packet + 8);
+  if (load_u16(packet + 6) != 0 || (authorities != 0 && query.type != record_type::kIxfr))
+    return set_error(query, rcode::kFormErr);
   Opt opt;
-  if (!other_sections && !read_additional(query, end + 4, load_u16(packet + 10), opt))
+  if (!read_records(query, end + 4, std::uint32_t{authorities} + load_u16(packet + 10), opt))
     return set_error(query, rcode::kFormErr);
   if (query.transport == Transport::Tcp)
     query.limit = 0xffff;

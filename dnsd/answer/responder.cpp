@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dnsd/answer/dns_constants.hpp"
+#include "zones/name_hash.hpp"
 #include "zones/record_type.hpp"
 
 namespace countersign::dnsd {
@@ -20,7 +21,7 @@ using zones::RrsetAnswer;
 namespace record_type = zones::record_type;
 
 // A chain within our own zones; resolvers stop at about as many (unbound at 11).
-constexpr int kMaxChase = 16;
+constexpr std::size_t kMaxChase = 16;
 constexpr std::size_t kRecordFields = 10;  // type, class, TTL, RDLENGTH
 
 // A name that is being answered: the question's, then each CNAME's target.
@@ -49,7 +50,9 @@ class Composer {
     Subject subject{{query_.name.data(), query_.name_length}, kHeaderLength, query_.labels};
     const Node* node = query_.guess;
     if (node == nullptr || node->name() != subject.name) node = table_.find(query_.hash, subject.name);
-    for (int chased = 0; chased <= kMaxChase; ++chased) {
+    std::uint64_t hash = query_.hash;
+    std::array<std::uint64_t, kMaxChase + 1> visited;  // hashes of the names in the chain
+    for (std::size_t chased = 0; chased <= kMaxChase; ++chased) {
       const RrsetAnswer* cname = node != nullptr ? answer_node(*node, subject) : answer_absent(subject);
       if (cname == nullptr) return;
       // `answered_` is the node with the CNAME: the name itself or the wildcard that stands for it.
@@ -57,7 +60,12 @@ class Composer {
       Bytes record = answered_->answer(*cname);
       if (!append(record, 1, answers_, subject)) return;
       if (!follow(record.subspan(2 + kRecordFields), target_offset, subject)) return;
-      node = table_.find(subject.name);
+      // A circle of aliases ends where it closes: no record is sent twice (RFC 2181 §5).
+      visited[chased] = hash;
+      hash = zones::hash_name(table_.seed(), subject.name.data(), subject.name.size());
+      auto* end = visited.begin() + chased + 1;
+      if (std::find(visited.begin(), end, hash) != end) return;
+      node = table_.find(hash, subject.name);
     }
   }
 
@@ -113,7 +121,9 @@ class Composer {
       name[1] = '*';
       std::string_view parent = encloser->name();
       std::memcpy(name.data() + 2, parent.data(), parent.size());
-      if (const Node* wildcard = table_.find({name.data(), parent.size() + 2})) return answer_node(*wildcard, subject);
+      const Node* wildcard = table_.find({name.data(), parent.size() + 2});
+      // A zone of its own that is named `*` is no wildcard of the zone above it.
+      if (wildcard != nullptr && !wildcard->has(NodeFlag::Apex)) return answer_node(*wildcard, subject);
     }
     authoritative_ = true;
     rcode_ = rcode::kNxDomain;  // of the last name in a chain (RFC 6604 §3)
@@ -138,7 +148,8 @@ class Composer {
   // DS belongs to the parent's side of a cut (RFC 4035 §3.1.4.1), when we serve that too.
   [[nodiscard]] const zones::ZoneAnswers& zone_of_negative(const Node& node, const Subject& subject) const {
     if (query_.type == record_type::kDs && node.has(NodeFlag::Apex)) {
-      if (const Node* above = closest_encloser(subject)) return above->zone();
+      const Node* above = closest_encloser(subject);
+      if (above != nullptr && !above->has(NodeFlag::Cut)) return above->zone();
     }
     return node.zone();
   }
@@ -328,8 +339,8 @@ std::size_t Responder::compose(Query& query, Counters& counters, Seen& seen) con
   count_rcode(counters, composer.rcode());
   if (composer.truncated()) counters.truncated.add();
   if (composer.referral()) counters.referral.add();
-  bool nodata =
-      composer.rcode() == rcode::kNoError && composer.answers() == 0 && !composer.referral() && !composer.truncated();
+  // Also at the end of a CNAME chain (RFC 2308 §2.2): the SOA tells.
+  bool nodata = composer.rcode() == rcode::kNoError && composer.authorities() > 0 && !composer.referral();
   if (nodata) counters.nodata.add();
   write_header(query, composer.header_flags(), composer.rcode());
   write_counts(query, composer.answers(), composer.authorities(),

@@ -15,9 +15,9 @@ using Environment = std::vector<std::pair<std::string, std::string>>;
 
 class Pebble {
  public:
-  // Validates nothing (PEBBLE_VA_ALWAYS_VALID) and refuses no nonce, unless `environment` says otherwise.
-  explicit Pebble(Environment environment = {},
-                  const std::string& extra_configuration = "");
+  // Validates nothing (PEBBLE_VA_ALWAYS_VALID) and refuses no nonce, unless `environment` says otherwise ("" unsets).
+  explicit Pebble(Environment environment = {}, const std::string& extra_configuration = "",
+                  const std::string& resolver = "");
   ~Pebble();
   Pebble(const Pebble&) = delete;
   Pebble& operator=(const Pebble&) = delete;

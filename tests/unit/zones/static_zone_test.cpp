@@ -65,7 +65,7 @@ TEST_CASE("each bad record is a problem at its own place", "[zones]") {
   std::set<std::uint32_t> lines;
   for (const conf::Problem& problem : built.problems) {
     INFO(problem.key << ": " << problem.text);
-    REQUIRE(problem.key.starts_with("zone[0]."));
+    REQUIRE(problem.key.starts_with("zone[1]."));
     REQUIRE_FALSE(problem.text.empty());
     lines.insert(problem.at.line);
   }
@@ -75,7 +75,7 @@ TEST_CASE("each bad record is a problem at its own place", "[zones]") {
 TEST_CASE("a name server inside the zone needs an address there", "[zones]") {
   Built built = build({zone_of("z.test", {})});
   REQUIRE(built.problems.size() == 1);
-  REQUIRE(built.problems[0].key == "zone[0].nameservers");
+  REQUIRE(built.problems[0].key == "zone[1].nameservers");
   REQUIRE(built.problems[0].text.find("ns1.z.test. A") != std::string::npos);
 }
 

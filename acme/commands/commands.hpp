@@ -1,0 +1,44 @@
+// The commands of `countersign`, one file each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "acme/check/delegation.hpp"
+#include "acme/commands/command_line.hpp"
+#include "acme/commands/terminal.hpp"
+#include "acme/control/daemon.hpp"
+#include "conf/config.hpp"
+
+namespace countersign::acme {
+
+struct Context {
+  GlobalOptions options;
+  conf::Config config;
+  Terminal terminal;
+};
+
+[[nodiscard]] ExitStatus run(const Context& context, const IssueCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const DelegateCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const TxtListCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const TxtSetCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const TxtRemoveCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const StatusCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const CertificatesCommand& command);
+
+// The records of `delegate`, one for each name without its wildcard. Error: Invalid (every name that cannot be
+// delegated is named), NotFound (the configuration has no zone to delegate to).
+[[nodiscard]] base::Result<std::string> delegation_records(const std::vector<DnsIdentifier>& identifiers,
+                                                           const std::vector<base::Name>& zones, RecordFormat format);
+// The daemon's status for people.
+[[nodiscard]] base::Result<std::string> status_text(const DaemonStatus& status);
+// Columns padded to their widest cell, two spaces between; each row ends in a newline.
+[[nodiscard]] std::string table_text(const std::vector<std::vector<std::string>>& rows);
+// The values for people, and as the daemon's own document.
+[[nodiscard]] std::string values_text(const std::vector<ServedValue>& values);
+[[nodiscard]] std::string values_document(const std::vector<ServedValue>& values);
+
+// main() of the program, without the program's name.
+[[nodiscard]] ExitStatus run_program(const std::vector<std::string>& arguments);
+
+}  // namespace countersign::acme

@@ -1,0 +1,50 @@
+#include "acme/commands/commands.hpp"
+#include "base/log.hpp"
+#include "conf/load.hpp"
+
+#include <cstdio>
+
+namespace countersign::acme {
+namespace {
+
+// The one place that reads the configuration; all its problems are said at once.
+base::Result<conf::Config> load(const GlobalOptions& options, const Terminal& terminal) {
+  auto path = conf::config_path(options.config);
+  conf::Loaded loaded = conf::load_file(path);
+  std::string text;
+  for (const conf::Problem& problem : loaded.problems) {
+    std::string line = conf::format_problem(path, problem);
+    terminal.error(line);
+    text += (text.empty() ? "" : "\n") + line;
+  }
+  if (!loaded.problems.empty()) return base::fail(base::ErrorCode::Invalid, "{}", text);
+  return std::move(loaded.config);
+}
+
+void set_log_level(const GlobalOptions& options) {
+  base::log::set_level(options.verbose ? base::log::Level::Debug
+                       : options.quiet ? base::log::Level::Error
+                                       : base::log::Level::Warn);
+}
+
+}  // namespace
+
+ExitStatus run_program(const std::vector<std::string>& arguments) {
+  auto line = parse_command_line(arguments);
+  if (!line) {
+    std::fputs(line.error().out.c_str(), stdout);
+    std::fputs(line.error().err.c_str(), stderr);
+    return line.error().status;
+  }
+  set_log_level(line->global);
+  Terminal terminal(line->global);
+  auto config = load(line->global, terminal);
+  if (!config) {
+    if (line->global.json) terminal.result(error_document(config.error()));
+    return ExitStatus::Usage;
+  }
+  Context context{line->global, *std::move(config), terminal};
+  return std::visit([&](const auto& command) { return run(context, command); }, line->command);
+}
+
+}  // namespace countersign::acme

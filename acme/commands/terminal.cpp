@@ -1,0 +1,129 @@
+#include "acme/commands/terminal.hpp"
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+namespace countersign::acme {
+namespace {
+
+void write_line(std::FILE* stream, std::string_view line) {
+  std::string text(line);
+  text.push_back('\n');
+  // A reader that went away (a closed pipe) is no reason to stop issuing.
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stream));
+  static_cast<void>(std::fflush(stream));
+}
+
+bool wants_color(const GlobalOptions& options) {
+  const char* no_color = std::getenv("NO_COLOR");  // any value but "" (no-color.org)
+  const char* term = std::getenv("TERM");
+  return !options.no_color && (no_color == nullptr || *no_color == '\0') && term != nullptr &&
+         std::string_view(term) != "dumb" && ::isatty(STDERR_FILENO) == 1;
+}
+
+std::string_view sequence(Shade shade) {
+  switch (shade) {
+    case Shade::Plain:
+      return "";
+    case Shade::Bold:
+      return "\x1b[1m";
+    case Shade::Faint:
+      return "\x1b[2m";
+    case Shade::Green:
+      return "\x1b[32m";
+    case Shade::Yellow:
+      return "\x1b[33m";
+    case Shade::Red:
+      return "\x1b[31m";
+  }
+  return "";
+}
+
+}  // namespace
+
+Terminal::Terminal(const GlobalOptions& options) : quiet_(options.quiet), color_(wants_color(options)) {}
+
+void Terminal::result(std::string_view line) const {
+  write_line(stdout, line);
+}
+
+void Terminal::note(std::string_view line) const {
+  if (!quiet_) write_line(stderr, line);
+}
+
+void Terminal::warning(std::string_view text) const {
+  write_line(stderr, shade(Shade::Yellow, "warning:") + " " + harmless(text));
+}
+
+void Terminal::error(std::string_view text) const {
+  write_line(stderr, shade(Shade::Red, "countersign:") + " " + harmless(text));
+}
+
+std::string Terminal::shade(Shade shade, std::string_view text) const {
+  if (!color_ || shade == Shade::Plain) return std::string(text);
+  return fmt::format("{}{}\x1b[0m", sequence(shade), text);
+}
+
+std::string_view code_text(base::ErrorCode code) {
+  switch (code) {
+    case base::ErrorCode::Invalid:
+      return "invalid";
+    case base::ErrorCode::NotFound:
+      return "not_found";
+    case base::ErrorCode::Exists:
+      return "exists";
+    case base::ErrorCode::Full:
+      return "full";
+    case base::ErrorCode::Denied:
+      return "denied";
+    case base::ErrorCode::Unavailable:
+      return "unavailable";
+    case base::ErrorCode::Timeout:
+      return "timeout";
+    case base::ErrorCode::Interrupted:
+      return "interrupted";
+    case base::ErrorCode::Io:
+      return "io";
+    case base::ErrorCode::Protocol:
+      return "protocol";
+    case base::ErrorCode::Refused:
+      return "refused";
+  }
+  return "";
+}
+
+std::string error_document(const base::Error& error) {
+  return boost::json::serialize(
+      boost::json::object{{"error", boost::json::object{{"code", code_text(error.code)}, {"message", error.message}}}});
+}
+
+ExitStatus fail_with(const Terminal& terminal, const GlobalOptions& options, const base::Error& error) {
+  terminal.error(error.message);
+  if (options.json) terminal.result(error_document(error));
+  return error.code == base::ErrorCode::Interrupted ? ExitStatus::Interrupted : ExitStatus::Failed;
+}
+
+std::string time_text(std::chrono::microseconds duration) {
+  double ms = static_cast<double>(duration.count()) / 1000.0;
+  if (ms >= 1000.0) return fmt::format("{:.2f} s", ms / 1000.0);
+  return ms < 10.0 ? fmt::format("{:.1f} ms", ms) : fmt::format("{:.0f} ms", ms);
+}
+
+std::string harmless(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto octet = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F in UTF-8: some terminals take them for escape sequences.
+    bool c1 = octet == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if ((octet < ' ' && octet != '\n') || octet == 0x7f || c1)
+      out += fmt::format("\\x{:02x}", octet);
+    else
+      out.push_back(text[i]);
+  }
+  return out;
+}
+
+}  // namespace countersign::acme

@@ -1,0 +1,49 @@
+// What the commands print: documents on stdout, words for people on stderr.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "acme/commands/command_line.hpp"
+#include "base/result.hpp"
+
+namespace countersign::acme {
+
+enum class Shade { Plain, Bold, Faint, Green, Yellow, Red };
+
+class Terminal {
+ public:
+  explicit Terminal(const GlobalOptions& options);
+
+  // A line on stdout: the result that was asked for.
+  void result(std::string_view line) const;
+  // A line on stderr, left out with -q.
+  void note(std::string_view line) const;
+  // On stderr, also with -q.
+  void warning(std::string_view text) const;
+  void error(std::string_view text) const;
+
+  // `text` in that colour, where stderr is a terminal that wants colours.
+  [[nodiscard]] std::string shade(Shade shade, std::string_view text) const;
+
+ private:
+  bool quiet_;
+  bool color_;
+};
+
+// "invalid", "not_found", ...: the `code` of JSON errors.
+[[nodiscard]] std::string_view code_text(base::ErrorCode code);
+
+// {"error":{"code","message"}}
+[[nodiscard]] std::string error_document(const base::Error& error);
+
+// Says the error on stderr, and with --json its document on stdout. Returns what to exit with:
+// 130 when interrupted, 1 otherwise.
+[[nodiscard]] ExitStatus fail_with(const Terminal& terminal, const GlobalOptions& options, const base::Error& error);
+
+// "12 ms", "1.25 s"
+[[nodiscard]] std::string time_text(std::chrono::microseconds duration);
+// Control octets of strangers (a CA's problem document, a daemon's value) as \xNN: they must not move a cursor.
+[[nodiscard]] std::string harmless(std::string_view text);
+
+}  // namespace countersign::acme

@@ -1,0 +1,229 @@
+#include "acme/issue/certificate_store.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <functional>
+#include <future>
+
+#include "acme/protocol/json.hpp"
+#include "base/encoding.hpp"
+#include "base/files.hpp"
+#include "base/random.hpp"
+
+namespace countersign::acme {
+namespace {
+
+namespace fs = std::filesystem;
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+// A file's name has at most 255 octets, and temporary ones beside CERT.json add 25.
+constexpr std::size_t kMaxCertName = 200;
+
+// 20261122T100000.123Z-1f2e3d4c: sorts by time, and two runs never meet.
+std::string issuance_name(base::WallTime now) {
+  std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm fields{};
+  gmtime_r(&seconds, &fields);
+  std::array<char, 32> stamp{};
+  std::strftime(stamp.data(), stamp.size(), "%Y%m%dT%H%M%S", &fields);
+  std::array<std::byte, 4> suffix{};
+  base::fill_random(suffix);
+  return fmt::format("{}.{:03}Z-{}", stamp.data(), now.time_since_epoch().count() % 1000, base::hex_encode(suffix));
+}
+
+bool is_issuance_name(const std::string& name) {
+  return name.size() == 29 && name[8] == 'T' && name[15] == '.' && name[19] == 'Z' && name[20] == '-' &&
+         name.find_first_not_of("0123456789abcdefTZ.-") == std::string::npos;
+}
+
+boost::json::array list_of(const std::vector<std::string>& texts) {
+  return boost::json::array(texts.begin(), texts.end());
+}
+
+using Task = std::function<Result<void>()>;
+
+// Each task ends in an fsync(); the file system puts those that wait together into one commit of its journal, so four
+// files cost as much as one.
+Result<void> all_at_once(const std::vector<Task>& tasks) {
+  std::vector<std::future<Result<void>>> running;
+  for (const Task& task : tasks) running.push_back(std::async(std::launch::async, task));
+  Result<void> first;
+  for (auto& future : running) {
+    auto done = future.get();
+    if (first && !done) first = std::move(done);
+  }
+  return first;
+}
+
+Result<void> write_issuance(const fs::path& folder, const PrivateKey& key, const CertificateChain& chain) {
+  auto pem = key.to_pem();
+  if (!pem) return fail(pem.error());
+  if (::mkdir(folder.c_str(), 0700) != 0) {
+    int number = errno;
+    return fail(base::system_code(number), "cannot make the folder \"{}\": {}", folder.string(),
+                base::system_reason(number));
+  }
+  auto file = [&folder](const char* name, std::string text, mode_t mode) {
+    return [path = folder / name, text = std::move(text), mode] { return base::create_file(path, text, mode); };
+  };
+  auto written =
+      all_at_once({file("privkey.pem", *pem, 0600), file("cert.pem", chain.leaf_pem(), 0644),
+                   file("chain.pem", chain.chain_pem(), 0644), file("fullchain.pem", chain.full_pem(), 0644)});
+  if (!written) return written;
+  return all_at_once(
+      {[&] { return base::sync_directory(folder); }, [&] { return base::sync_directory(folder.parent_path()); }});
+}
+
+}  // namespace
+
+Result<CertificateStore> CertificateStore::open(const fs::path& acme_directory) {
+  // STATE itself is for everybody to pass through (the daemon's folder is in it); what is ours is not.
+  auto made = base::make_directories(acme_directory.parent_path(), 0755);
+  for (const char* part : {"certificates", "archive", "live", "locks"}) {
+    if (made) made = base::make_directories(acme_directory / part, 0700);
+  }
+  if (!made) return fail(made.error());
+  return CertificateStore(acme_directory);
+}
+
+fs::path CertificateStore::record_file(const std::string& name) const {
+  return root_ / "certificates" / (name + ".json");
+}
+
+Result<std::optional<CertificateRecord>> CertificateStore::load(const std::string& name) const {
+  fs::path file = record_file(name);
+  auto text = base::read_file(file);
+  if (!text) {
+    if (text.error().code == ErrorCode::NotFound) return std::optional<CertificateRecord>();
+    return fail(text.error());
+  }
+  auto broken = [&](const base::Error& error) {
+    return fail(ErrorCode::Invalid, "{}; move the file away to begin anew", error.message);
+  };
+  auto document = JsonDocument::parse(*text, fmt::format("\"{}\"", file.string()));
+  if (!document) return broken(document.error());
+  JsonObject root = document->root();
+  CertificateRecord record;
+  record.names = root.texts("names");
+  record.directory_url = root.optional_text("ca");
+  record.key_type = root.optional_text("key_type");
+  record.order_url = root.optional_text("order");
+  record.archive = root.optional_text("archive");
+  record.not_before = root.optional_text("not_before");
+  record.not_after = root.optional_text("not_after");
+  record.serial = root.optional_text("serial");
+  record.issuer = root.optional_text("issuer");
+  record.pending_order_url = root.optional_text("pending_order");
+  for (const JsonObject& item : root.optional_objects("published")) {
+    auto owner = base::Name::parse(item.text("name"));
+    if (!owner) item.reject("name", owner.error().message);
+    record.published.push_back({owner.value_or(base::Name()), item.text("value")});
+  }
+  if (auto checked = document->check(); !checked) return broken(checked.error());
+  return std::optional<CertificateRecord>(std::move(record));
+}
+
+Result<void> CertificateStore::save(const std::string& name, const CertificateRecord& record) const {
+  boost::json::object fields;
+  fields["names"] = list_of(record.names);
+  fields["ca"] = record.directory_url;
+  fields["key_type"] = record.key_type;
+  fields["order"] = record.order_url;
+  fields["archive"] = record.archive;
+  fields["not_before"] = record.not_before;
+  fields["not_after"] = record.not_after;
+  fields["serial"] = record.serial;
+  fields["issuer"] = record.issuer;
+  if (!record.pending_order_url.empty()) fields["pending_order"] = record.pending_order_url;
+  if (!record.published.empty()) {
+    boost::json::array published;
+    for (const TxtValue& value : record.published)
+      published.push_back(boost::json::object{{"name", value.name.text()}, {"value", value.value}});
+    fields["published"] = std::move(published);
+  }
+  return base::replace_file(record_file(name), boost::json::serialize(fields) + "\n", 0600);
+}
+
+Result<void> CertificateStore::forget(const std::string& name) const {
+  std::error_code problem;
+  fs::remove(record_file(name), problem);
+  if (problem) return fail(ErrorCode::Io, "cannot remove \"{}\": {}", record_file(name).string(), problem.message());
+  return {};
+}
+
+Result<std::string> CertificateStore::write_archive(const std::string& name, const PrivateKey& key,
+                                                    const CertificateChain& chain, base::WallTime now) const {
+  fs::path archive = root_ / "archive" / name;
+  std::string issuance = issuance_name(now);
+  auto written = base::make_directories(archive, 0700);
+  if (written) written = write_issuance(archive / issuance, key, chain);
+  if (written) return issuance;
+  std::error_code ignored;
+  fs::remove_all(archive / issuance, ignored);
+  return fail(written.error());
+}
+
+Result<void> CertificateStore::switch_live(const std::string& name, const CertificateRecord& record) const {
+  // The record only describes; what is in force is what the link says. So the two need no order among themselves.
+  auto done = all_at_once(
+      {[&] { return base::replace_symlink(live(name), fmt::format("../archive/{}/{}", name, record.archive)); },
+       [&] { return save(name, record); }});
+  if (done) remove_old(name, record.archive);
+  return done;
+}
+
+void CertificateStore::remove_old(const std::string& name, const std::string& current) const {
+  std::vector<std::string> issuances;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(root_ / "archive" / name, ignored)) {
+    std::string folder = entry.path().filename().string();
+    if (is_issuance_name(folder) && folder != current) issuances.push_back(std::move(folder));
+  }
+  std::sort(issuances.begin(), issuances.end(), std::greater<>());
+  for (std::size_t i = kKept - 1; i < issuances.size(); ++i)
+    fs::remove_all(root_ / "archive" / name / issuances[i], ignored);
+}
+
+std::optional<CertificateChain> CertificateStore::live_chain(const std::string& name) const {
+  fs::path file = live(name) / "fullchain.pem";
+  auto text = base::read_file(file);
+  auto pem = base::read_file(live(name) / "privkey.pem");
+  if (!text || !pem) return std::nullopt;
+  auto chain = CertificateChain::parse(*text, file.string());
+  auto key = PrivateKey::from_pem(*pem);
+  if (!chain || !key || !chain->is_for(*key)) return std::nullopt;
+  return *std::move(chain);
+}
+
+Result<void> check_cert_name(const std::string& name) {
+  auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  bool good = !name.empty() && plain(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
+    return plain(c) || c == '.' || c == '_' || c == '-';
+  });
+  if (!good)
+    return fail(
+        ErrorCode::Invalid,
+        "\"{}\" cannot name a certificate: lower-case letters, digits, \".\", \"_\" and \"-\", a letter or digit first",
+        name);
+  if (name.size() > kMaxCertName)
+    return fail(ErrorCode::Invalid,
+                "\"{}\" is too long to name a certificate's files; give a shorter one with --cert-name", name);
+  return {};
+}
+
+base::WallTime renewal_time(base::WallTime not_before, base::WallTime not_after) {
+  auto lifetime = not_after - not_before;
+  return not_after - (lifetime < std::chrono::hours(240) ? lifetime / 2 : lifetime / 3);
+}
+
+}  // namespace countersign::acme

@@ -1,0 +1,119 @@
+#include "acme/protocol/authorization.hpp"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+
+#include "acme/protocol/json.hpp"
+#include "acme/protocol/openssl.hpp"
+#include "base/encoding.hpp"
+
+namespace countersign::acme {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+AuthorizationStatus parse_status(const JsonObject& object) {
+  std::string text = object.text("status");
+  if (text == "pending") return AuthorizationStatus::Pending;
+  if (text == "valid") return AuthorizationStatus::Valid;
+  if (text == "invalid") return AuthorizationStatus::Invalid;
+  if (text == "deactivated") return AuthorizationStatus::Deactivated;
+  if (text == "expired") return AuthorizationStatus::Expired;
+  if (text != "revoked") object.reject("status", "is no authorization status of RFC 8555 §7.1.6");
+  return AuthorizationStatus::Revoked;
+}
+
+// Types that are not known stay in the list with what they have: new CAs offer challenges without a token.
+Challenge read_challenge(const JsonObject& object) {
+  Challenge challenge;
+  challenge.type = object.text("type");
+  challenge.url = object.optional_text("url");
+  challenge.status = object.optional_text("status");
+  challenge.token = object.optional_text("token");
+  if (auto error = object.optional_object("error")) challenge.error = problem_of(*error);
+  return challenge;
+}
+
+Result<Authorization> read_authorization(const HttpResponse& response, const std::string& url) {
+  auto document = JsonDocument::parse(response.body, fmt::format("authorization ({})", url));
+  if (!document) return fail(document.error());
+  JsonObject root = document->root();
+  Authorization authorization;
+  authorization.url = url;
+  authorization.status = parse_status(root);
+  authorization.identifier = root.object("identifier").text("value");
+  authorization.wildcard = root.optional_flag("wildcard");
+  for (const JsonObject& item : root.objects("challenges")) authorization.challenges.push_back(read_challenge(item));
+  if (auto checked = document->check(); !checked) return fail(checked.error());
+  return authorization;
+}
+
+}  // namespace
+
+std::string Authorization::name() const {
+  return wildcard ? "*." + identifier : identifier;
+}
+
+const Challenge* Authorization::find(std::string_view type) const {
+  auto found = std::find_if(challenges.begin(), challenges.end(), [&](const Challenge& c) { return c.type == type; });
+  return found == challenges.end() ? nullptr : &*found;
+}
+
+std::string Authorization::failure() const {
+  std::string out;
+  for (const Challenge& challenge : challenges) {
+    if (challenge.error) out += (out.empty() ? "" : "; ") + challenge.error->describe();
+  }
+  return out;
+}
+
+Result<std::vector<Authorization>> fetch_authorizations(Session& session, const std::vector<std::string>& urls) {
+  std::vector<Post> posts;
+  for (const std::string& url : urls) posts.push_back(Post{url, "", "authorization", "", Post::Signer::Account});
+  auto responses = session.post(posts);
+  std::vector<Authorization> authorizations;
+  for (std::size_t i = 0; i < urls.size(); ++i) {
+    if (!responses[i]) return fail(responses[i].error());
+    auto authorization = read_authorization(*responses[i], urls[i]);
+    if (!authorization) return fail(authorization.error());
+    authorizations.push_back(*std::move(authorization));
+  }
+  return authorizations;
+}
+
+std::vector<Result<void>> trigger_challenges(Session& session, const std::vector<std::string>& urls) {
+  std::vector<Post> posts;
+  // RFC 8555 §7.5.1: the payload is exactly an empty object.
+  for (const std::string& url : urls) posts.push_back(Post{url, "{}", "challenge", "", Post::Signer::Account});
+  std::vector<Result<void>> results;
+  for (auto& response : session.post(posts)) {
+    if (response) {
+      results.emplace_back();
+    } else {
+      results.emplace_back(fail(response.error()));
+    }
+  }
+  return results;
+}
+
+Result<std::string> key_authorization(const std::string& token, const std::string& thumbprint) {
+  bool good = std::all_of(token.begin(), token.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+  // RFC 8555 §8.1, §11.3: a token of other characters could smuggle something into what is published.
+  if (token.empty() || !good)
+    return fail(ErrorCode::Protocol, "the challenge's token \"{}\" is not base64url", printable(token, 80));
+  return token + "." + thumbprint;
+}
+
+std::string dns01_value(const std::string& key_authorization_text) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(octets_of(key_authorization_text), key_authorization_text.size(), digest.data());
+  return base::base64url_encode(std::as_bytes(std::span(digest)));
+}
+
+}  // namespace countersign::acme

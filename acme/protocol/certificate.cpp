@@ -1,0 +1,172 @@
+#include "acme/protocol/certificate.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+#include "acme/protocol/openssl.hpp"
+
+namespace countersign::acme {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
+constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
+constexpr std::size_t kMostCertificates = 16;  // real chains have two to four
+
+bool is_space(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+base::WallTime wall_time(const ASN1_TIME* time) {
+  std::tm fields{};
+  ASN1_TIME_to_tm(time, &fields);
+  return base::WallTime(std::chrono::seconds(timegm(&fields)));
+}
+
+std::string pem_of(X509* certificate) {
+  Bio bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio_X509(bio.get(), certificate);
+  return bio_text(bio);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : " ") + name;
+  return out;
+}
+
+}  // namespace
+
+struct CertificateChain::State {
+  std::vector<Certificate> certificates;
+  std::string source;
+  [[nodiscard]] X509* leaf() const { return certificates.front().get(); }
+};
+
+CertificateChain::CertificateChain(std::unique_ptr<State> state) : state_(std::move(state)) {}
+CertificateChain::~CertificateChain() = default;
+CertificateChain::CertificateChain(CertificateChain&&) noexcept = default;
+CertificateChain& CertificateChain::operator=(CertificateChain&&) noexcept = default;
+
+Result<CertificateChain> CertificateChain::parse(std::string_view pem, const std::string& source) {
+  auto state = std::make_unique<State>();
+  state->source = source;
+  while (!is_space(pem)) {
+    std::size_t begin = pem.find(kBegin);
+    std::size_t end = pem.find(kEnd);
+    // RFC 8555 §9.1: no other PEM label and no text between; a private key in here must never get installed as a chain.
+    if (begin == std::string_view::npos || end == std::string_view::npos || end < begin ||
+        !is_space(pem.substr(0, begin)))
+      return fail(ErrorCode::Protocol, "{}: there is something else than PEM certificates in it", source);
+    std::string_view block = pem.substr(begin, end + kEnd.size() - begin);
+    pem = pem.substr(end + kEnd.size());
+    Bio bio(BIO_new_mem_buf(block.data(), static_cast<int>(block.size())));
+    Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+    if (!certificate)
+      return fail(ErrorCode::Protocol, "{}: certificate {} cannot be read: {}", source, state->certificates.size() + 1,
+                  openssl_reason());
+    state->certificates.push_back(std::move(certificate));
+    if (state->certificates.size() > kMostCertificates)
+      return fail(ErrorCode::Protocol, "{}: more than {} certificates", source, kMostCertificates);
+  }
+  if (state->certificates.empty()) return fail(ErrorCode::Protocol, "{}: no certificate in it", source);
+  return CertificateChain(std::move(state));
+}
+
+std::vector<std::string> CertificateChain::names() const {
+  std::vector<std::string> out;
+  GeneralNames list(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(state_->leaf(), NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; list && i < sk_GENERAL_NAME_num(list.get()); ++i) {
+    int type = 0;
+    const auto* text =
+        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
+    if (type != GEN_DNS) continue;
+    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<std::size_t>(ASN1_STRING_length(text)));
+    for (char& c : name)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    out.push_back(std::move(name));
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+base::WallTime CertificateChain::not_before() const {
+  return wall_time(X509_get0_notBefore(state_->leaf()));
+}
+
+base::WallTime CertificateChain::not_after() const {
+  return wall_time(X509_get0_notAfter(state_->leaf()));
+}
+
+std::string CertificateChain::issuer() const {
+  const X509_NAME* name = X509_get_issuer_name(state_->leaf());
+  if (int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1); at >= 0) {
+    unsigned char* raw = nullptr;
+    int length = ASN1_STRING_to_UTF8(&raw, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    OpensslOctets octets(raw);
+    if (length >= 0) return {reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)};
+  }
+  Bio bio(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
+  return bio_text(bio);
+}
+
+std::string CertificateChain::serial() const {
+  BigNumber number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(state_->leaf()), nullptr));
+  base::Handle<char, [](char* text) { OPENSSL_free(text); }> text(number ? BN_bn2hex(number.get()) : nullptr);
+  return text ? text.get() : "";
+}
+
+std::string CertificateChain::leaf_pem() const {
+  return pem_of(state_->leaf());
+}
+
+std::string CertificateChain::chain_pem() const {
+  std::string out;
+  for (std::size_t i = 1; i < state_->certificates.size(); ++i) out += pem_of(state_->certificates[i].get());
+  return out;
+}
+
+std::string CertificateChain::full_pem() const {
+  return leaf_pem() + chain_pem();
+}
+
+bool CertificateChain::is_for(const PrivateKey& key) const {
+  EVP_PKEY* leaf_key = X509_get0_pubkey(state_->leaf());
+  bool same = leaf_key != nullptr && EVP_PKEY_eq(leaf_key, key.state().key.get()) == 1;
+  ERR_clear_error();
+  return same;
+}
+
+Result<void> CertificateChain::check(const PrivateKey& key, const std::vector<std::string>& expected_names,
+                                     base::WallTime now) const {
+  const std::string& source = state_->source;
+  if (!is_for(key))
+    return fail(ErrorCode::Protocol, "{}: the certificate is for another key than the one that was sent", source);
+  std::vector<std::string> wanted = expected_names;
+  std::sort(wanted.begin(), wanted.end());
+  if (names() != wanted)
+    return fail(ErrorCode::Protocol, "{}: the certificate is for the names \"{}\", ordered were \"{}\"", source,
+                joined(names()), joined(wanted));
+  if (not_after() <= now)
+    return fail(ErrorCode::Protocol, "{}: the certificate ended at {}; is this machine's clock right?", source,
+                base::format_rfc3339(not_after()));
+  for (std::size_t i = 0; i + 1 < state_->certificates.size(); ++i) {
+    X509* subject = state_->certificates[i].get();
+    X509* issuer_certificate = state_->certificates[i + 1].get();
+    EVP_PKEY* issuer_key = X509_get0_pubkey(issuer_certificate);
+    if (X509_NAME_cmp(X509_get_issuer_name(subject), X509_get_subject_name(issuer_certificate)) != 0 ||
+        issuer_key == nullptr || X509_verify(subject, issuer_key) != 1) {
+      ERR_clear_error();
+      return fail(ErrorCode::Protocol, "{}: certificate {} of the chain is not signed by the next one", source, i + 1);
+    }
+  }
+  return {};
+}
+
+}  // namespace countersign::acme

@@ -1,0 +1,66 @@
+#include "acme/protocol/directory.hpp"
+
+#include "acme/protocol/problem.hpp"
+#include "acme/transport/url.hpp"
+#include "conf/ca_directories.hpp"
+
+namespace countersign::acme {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+}  // namespace
+
+Result<std::string> directory_url(const std::string& ca) {
+  if (ca.starts_with("http://") && check_acme_url(ca)) return ca;
+  auto url = conf::directory_url(ca);
+  if (!url) return fail(url.error().code, "acme.ca: {}", url.error().message);
+  return url;
+}
+
+Result<void> check_acme_url(const std::string& url) {
+  auto parsed = Url::parse(url);
+  if (!parsed) return fail(parsed.error());
+  if (!parsed->is_https() && !parsed->is_loopback())
+    return fail(ErrorCode::Invalid, "\"{}\" is not https, which ACME requires (RFC 8555 §6.1)", url);
+  return {};
+}
+
+Result<Directory> fetch_directory(HttpClient& http, const std::string& url) {
+  HttpRequest request;
+  request.url = url;
+  request.headers = {{"Accept", "application/json"}, {"Accept-Language", "en"}};
+  auto response = http.perform(request);
+  if (!response) return fail(response.error().code, "ACME directory: {}", response.error().message);
+  if (response->status != 200) {
+    Problem problem = problem_of(*response);
+    return fail(problem.code(), "ACME directory {}: {}; check acme.ca", url, problem.describe());
+  }
+  auto document = JsonDocument::parse(response->body, "ACME directory " + url);
+  if (!document) return fail(document.error().code, "{}; check acme.ca", document.error().message);
+  JsonObject root = document->root();
+  Directory directory;
+  directory.url = url;
+  directory.new_nonce = root.text("newNonce");
+  directory.new_account = root.text("newAccount");
+  directory.new_order = root.text("newOrder");
+  directory.revoke_certificate = root.optional_text("revokeCert");
+  directory.key_change = root.optional_text("keyChange");
+  directory.renewal_info = root.optional_text("renewalInfo");
+  if (auto meta = root.optional_object("meta")) {
+    directory.terms_of_service = meta->optional_text("termsOfService");
+    directory.website = meta->optional_text("website");
+    directory.caa_identities = meta->optional_texts("caaIdentities");
+    directory.external_account_required = meta->optional_flag("externalAccountRequired");
+  }
+  if (auto checked = document->check(); !checked) return fail(checked.error());
+  for (const std::string* resource : {&directory.new_nonce, &directory.new_account, &directory.new_order}) {
+    if (auto checked = check_acme_url(*resource); !checked)
+      return fail(ErrorCode::Protocol, "ACME directory {}: {}", url, checked.error().message);
+  }
+  return directory;
+}
+
+}  // namespace countersign::acme

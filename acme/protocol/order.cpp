@@ -1,0 +1,105 @@
+#include "acme/protocol/order.hpp"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "acme/protocol/json.hpp"
+#include "acme/protocol/reply_headers.hpp"
+#include "base/encoding.hpp"
+
+namespace countersign::acme {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+OrderStatus parse_status(const JsonObject& object) {
+  std::string text = object.text("status");
+  if (text == "pending") return OrderStatus::Pending;
+  if (text == "ready") return OrderStatus::Ready;
+  if (text == "processing") return OrderStatus::Processing;
+  if (text == "valid") return OrderStatus::Valid;
+  // Pebble 2.4 calls an order with a deactivated authorization "deactivated"; RFC 8555 §7.1.6 has "invalid".
+  if (text != "invalid" && text != "deactivated") object.reject("status", "is no order status of RFC 8555 §7.1.6");
+  return OrderStatus::Invalid;
+}
+
+Result<Order> read_order(const HttpResponse& response, const std::string& url, const char* what) {
+  auto document = JsonDocument::parse(response.body, fmt::format("{} ({})", what, url));
+  if (!document) return fail(document.error());
+  JsonObject root = document->root();
+  Order order;
+  order.url = url;
+  order.status = parse_status(root);
+  for (const JsonObject& identifier : root.objects("identifiers"))
+    order.identifiers.push_back(identifier.text("value"));
+  order.authorizations = root.texts("authorizations");
+  order.finalize = root.text("finalize");
+  order.expires = root.optional_text("expires");
+  if (order.status == OrderStatus::Valid) order.certificate = root.text("certificate");
+  if (auto checked = document->check(); !checked) return fail(checked.error());
+  if (auto error = root.optional_object("error")) order.error = problem_of(*error);
+  order.retry_after = retry_after(response);
+  return order;
+}
+
+std::string lower_case(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  return text;
+}
+
+std::vector<std::string> sorted(std::vector<std::string> names) {
+  std::transform(names.begin(), names.end(), names.begin(), lower_case);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+Result<Order> new_order(Session& session, const std::vector<std::string>& names) {
+  boost::json::array identifiers;
+  for (const std::string& name : names) identifiers.push_back(boost::json::object{{"type", "dns"}, {"value", name}});
+  boost::json::object payload{{"identifiers", std::move(identifiers)}};
+  const std::string& url = session.directory().new_order;
+  auto response = session.post(Post{url, boost::json::serialize(payload), "newOrder", "", Post::Signer::Account});
+  if (!response) return fail(response.error());
+  std::string location = response->header("location");
+  if (location.empty())
+    return fail(ErrorCode::Protocol, "newOrder ({}): the answer has no Location (RFC 8555 §7.4)", url);
+  if (auto checked = check_acme_url(location); !checked)
+    return fail(ErrorCode::Protocol, "newOrder ({}): Location: {}", url, checked.error().message);
+  auto order = read_order(*response, location, "newOrder");
+  if (order && sorted(order->identifiers) != sorted(names))
+    return fail(ErrorCode::Protocol, "newOrder ({}): the order is for other names than were asked for", url);
+  return order;
+}
+
+Result<Order> fetch_order(Session& session, const std::string& url) {
+  auto response = session.post(Post{url, "", "order", "", Post::Signer::Account});
+  if (!response) return fail(response.error());
+  return read_order(*response, url, "order");
+}
+
+Result<Order> finalize_order(Session& session, const Order& order, const std::string& csr) {
+  boost::json::object payload{{"csr", base::base64url_encode(base::as_bytes(csr))}};
+  auto response =
+      session.post(Post{order.finalize, boost::json::serialize(payload), "finalize", "", Post::Signer::Account});
+  if (!response) return fail(response.error());
+  // The answer is the order; its own URL stays newOrder's Location, which not every CA repeats here.
+  return read_order(*response, order.url, "finalize");
+}
+
+Result<std::string> fetch_certificate(Session& session, const Order& order) {
+  constexpr const char* kType = "application/pem-certificate-chain";  // RFC 8555 §7.4.2
+  auto response = session.post(Post{order.certificate, "", "certificate", kType, Post::Signer::Account});
+  if (!response) return fail(response.error());
+  if (media_type(*response) != kType)
+    return fail(ErrorCode::Protocol, "certificate ({}): the answer is \"{}\", not {}", order.certificate,
+                printable(media_type(*response)), kType);
+  return std::move(response->body);
+}
+
+}  // namespace countersign::acme

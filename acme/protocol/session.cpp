@@ -1,0 +1,190 @@
+#include "acme/protocol/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+
+#include "acme/protocol/jws.hpp"
+#include "acme/protocol/problem.hpp"
+#include "acme/transport/interrupt.hpp"
+
+namespace countersign::acme {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using Milliseconds = std::chrono::milliseconds;
+using SteadyClock = std::chrono::steady_clock;
+
+// RFC 8555 §6.5 wants a retry and gives no limit. A test CA refuses every second nonce: at 50 names, 30 retries fail
+// once in ten million runs; a CA that refuses all of them costs 31 requests.
+constexpr unsigned kMaxNonceRetries = 30;
+// A busy CA or a broken connection: how long to wait before each new try where the CA does not say.
+constexpr std::array<Milliseconds, 2> kBusyDelays = {Milliseconds(250), Milliseconds(1000)};
+// A longer Retry-After is for a person to decide about.
+constexpr Milliseconds kLongestWait{10'000};
+
+std::string explain(const Post& post, const std::string& reason) {
+  return fmt::format("{} ({}): {}", post.what, post.url, reason);
+}
+
+}  // namespace
+
+struct Session::Pending {
+  std::size_t index = 0;
+  unsigned nonce_refusals = 0;
+  unsigned busy_answers = 0;
+};
+
+struct Session::Batch {
+  const std::vector<Post>& posts;
+  std::vector<std::optional<Result<HttpResponse>>> answers;
+  std::deque<Pending> waiting;
+  Milliseconds delay{0};  // before the next wave
+};
+
+Result<Session> Session::open(const std::string& directory_url, HttpOptions options) {
+  if (auto checked = check_acme_url(directory_url); !checked) return fail(checked.error());
+  HttpClient http(std::move(options));
+  auto directory = fetch_directory(http, directory_url);
+  if (!directory) return fail(directory.error());
+  return Session(std::move(http), *std::move(directory));
+}
+
+void Session::prefetch_nonces(std::size_t count) {
+  static_cast<void>(fetch_nonces(count));
+}
+
+Result<void> Session::fetch_nonces(std::size_t count) {
+  count = std::min(count, kWindow);
+  std::size_t held = nonces_.size(SteadyClock::now());
+  if (held >= count) return {};
+  HttpRequest request;
+  request.method = HttpRequest::Method::Head;  // RFC 8555 §7.2
+  request.url = directory_.new_nonce;
+  base::Error last{ErrorCode::Protocol,
+                   fmt::format("newNonce ({}): no usable Replay-Nonce in the answer", request.url)};
+  for (auto& answer : http_.perform(std::vector<HttpRequest>(count - held, request))) {
+    if (!answer) {
+      last = {answer.error().code, fmt::format("newNonce: {}", answer.error().message)};
+      continue;
+    }
+    nonces_.keep(*answer, SteadyClock::now());
+    if (answer->status >= 300) {
+      Problem problem = problem_of(*answer);
+      last = {problem.code(), fmt::format("newNonce ({}): {}", request.url, problem.describe())};
+    }
+  }
+  // Fewer than wanted only make a wave smaller.
+  if (nonces_.size(SteadyClock::now()) == 0) return fail(std::move(last));
+  return {};
+}
+
+Result<HttpRequest> Session::sign(const Post& post) {
+  if (auto checked = check_acme_url(post.url); !checked)
+    return fail(ErrorCode::Protocol, "{}: {}", post.what, checked.error().message);
+  JwsHeader header;
+  header.url = post.url;
+  header.nonce = nonces_.take(SteadyClock::now()).value_or("");
+  if (post.signer == Post::Signer::Account) header.account_url = account_url_;
+  auto body = sign_jws(*key_, header, post.payload);
+  if (!body) return fail(body.error());
+  HttpRequest request;
+  request.method = HttpRequest::Method::Post;
+  request.url = post.url;
+  request.headers = {{"Content-Type", "application/jose+json"}, {"Accept-Language", "en"}};
+  if (!post.accept.empty()) request.headers.emplace_back("Accept", post.accept);
+  request.body = *std::move(body);
+  return request;
+}
+
+std::vector<Result<HttpResponse>> Session::post(const std::vector<Post>& posts) {
+  Batch batch{posts, std::vector<std::optional<Result<HttpResponse>>>(posts.size()), {}, Milliseconds(0)};
+  for (std::size_t i = 0; i < posts.size(); ++i) batch.waiting.push_back({i, 0, 0});
+  while (!batch.waiting.empty()) run_wave(batch);
+  std::vector<Result<HttpResponse>> results;
+  results.reserve(posts.size());
+  for (auto& answer : batch.answers) results.push_back(*std::move(answer));
+  return results;
+}
+
+Result<HttpResponse> Session::post(const Post& request) {
+  return std::move(post(std::vector<Post>{request}).front());
+}
+
+void Session::run_wave(Batch& batch) {
+  base::Error stop;
+  bool go_on = sleep_unless_interrupted(batch.delay);
+  batch.delay = Milliseconds(0);
+  if (!go_on) {
+    stop = {ErrorCode::Interrupted, "interrupted"};
+  } else if (auto fetched = fetch_nonces(batch.waiting.size()); !fetched) {
+    stop = fetched.error();
+    go_on = false;
+  }
+  if (!go_on) {
+    for (const Pending& pending : batch.waiting) batch.answers[pending.index] = fail(stop);
+    batch.waiting.clear();
+    return;
+  }
+  std::vector<Pending> wave;
+  std::vector<HttpRequest> requests;
+  std::size_t count = std::min({batch.waiting.size(), kWindow, nonces_.size(SteadyClock::now())});
+  for (; count > 0; --count) {
+    Pending pending = batch.waiting.front();
+    batch.waiting.pop_front();
+    auto request = sign(batch.posts[pending.index]);
+    if (!request) {
+      batch.answers[pending.index] = fail(request.error());
+      continue;
+    }
+    wave.push_back(pending);
+    requests.push_back(*std::move(request));
+  }
+  auto answers = http_.perform(requests);
+  for (std::size_t i = 0; i < wave.size(); ++i) {
+    if (answers[i]) nonces_.keep(*answers[i], SteadyClock::now());
+  }
+  for (std::size_t i = 0; i < wave.size(); ++i) settle(batch, wave[i], std::move(answers[i]));
+}
+
+// Keeps the answer, or puts the request back among the waiting ones.
+void Session::settle(Batch& batch, const Pending& pending, Result<HttpResponse> answer) {
+  const Post& post = batch.posts[pending.index];
+  auto& place = batch.answers[pending.index];
+  bool may_wait = pending.busy_answers < kBusyDelays.size();
+  auto again = [&](Milliseconds delay) {
+    Pending next = pending;
+    ++next.busy_answers;
+    batch.delay = std::max(batch.delay, delay);
+    batch.waiting.push_back(next);
+  };
+  if (!answer) {
+    if (answer.error().code == ErrorCode::Unavailable && may_wait) return again(kBusyDelays[pending.busy_answers]);
+    place = fail(answer.error().code, "{}: {}", post.what, answer.error().message);
+    return;
+  }
+  if (answer->status >= 200 && answer->status < 300) {
+    place = std::move(answer);
+    return;
+  }
+  Problem problem = problem_of(*answer);
+  if (problem.is("badNonce") && pending.nonce_refusals < kMaxNonceRetries) {
+    Pending next = pending;
+    ++next.nonce_refusals;
+    // In front, so that the wave's other requests do not delay it.
+    batch.waiting.push_front(next);
+    return;
+  }
+  bool busy = problem.status == 429 || problem.status == 502 || problem.status == 503 || problem.status == 504;
+  if (busy && may_wait) {
+    Milliseconds delay = problem.retry_after.value_or(kBusyDelays[pending.busy_answers]);
+    // A 429 without a time is a limit for hours or days (RFC 8555 §6.6), not a busy server.
+    bool worth_it = delay <= kLongestWait && (problem.status != 429 || problem.retry_after);
+    if (worth_it) return again(delay);
+  }
+  place = fail(problem.code(), "{}", explain(post, problem.describe()));
+}
+
+}  // namespace countersign::acme

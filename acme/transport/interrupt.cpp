@@ -1,0 +1,75 @@
+#include "acme/transport/interrupt.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+
+namespace countersign::acme {
+namespace {
+
+// Written by the signal handler, so each must be lock-free.
+std::atomic<bool> signalled{false};
+std::atomic<int> event{-1};
+std::atomic<int> shields{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+
+extern "C" void countersign_note_signal(int number) {
+  int saved = errno;
+  if (signalled.exchange(true)) {
+    // Somebody insists: end as the signal's default does, so that the shell sees the right status.
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  std::uint64_t one = 1;
+  // A full eventfd is readable already, so a failed write loses nothing.
+  static_cast<void>(!::write(event.load(), &one, sizeof one));
+  errno = saved;
+}
+
+}  // namespace
+
+void install_interrupt_handlers() {
+  if (event.load() < 0) event.store(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  struct sigaction action{};
+  action.sa_handler = countersign_note_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = 0;  // no SA_RESTART: a blocked flock() or poll() returns
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() {
+  return signalled.load() && shields.load() == 0;
+}
+
+int interrupt_descriptor() {
+  return shields.load() == 0 ? event.load() : -1;
+}
+
+bool sleep_unless_interrupted(std::chrono::milliseconds duration) {
+  auto end = std::chrono::steady_clock::now() + duration;
+  for (;;) {
+    if (interrupted()) return false;
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return true;
+    // poll() ignores a negative descriptor. An hour at a time, so that the int never overflows.
+    pollfd wait{interrupt_descriptor(), POLLIN, 0};
+    static_cast<void>(::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 3'600'000))));
+  }
+}
+
+Uninterrupted::Uninterrupted() {
+  shields.fetch_add(1);
+}
+
+Uninterrupted::~Uninterrupted() {
+  shields.fetch_sub(1);
+}
+
+}  // namespace countersign::acme

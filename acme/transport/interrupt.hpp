@@ -1,0 +1,29 @@
+// Ctrl-C and SIGTERM as a flag that every wait of the client looks at.
+// Thread: any. Handlers are installed once, by main.
+#pragma once
+
+#include <chrono>
+
+namespace countersign::acme {
+
+// The first signal sets the flag; the second one ends the process at once.
+void install_interrupt_handlers();
+// False inside an Uninterrupted.
+[[nodiscard]] bool interrupted();
+// A descriptor to put into a poll set: readable once a signal came. -1 when there is nothing to look at (no handlers
+// installed, or inside an Uninterrupted).
+[[nodiscard]] int interrupt_descriptor();
+
+// Sleeps `duration`, or less when interrupted; true when the whole time passed.
+bool sleep_unless_interrupted(std::chrono::milliseconds duration);
+
+// While one lives the flag counts for nobody: cleaning up after an interruption must be able to talk to the daemon.
+class Uninterrupted {
+ public:
+  Uninterrupted();
+  ~Uninterrupted();
+  Uninterrupted(const Uninterrupted&) = delete;
+  Uninterrupted& operator=(const Uninterrupted&) = delete;
+};
+
+}  // namespace countersign::acme

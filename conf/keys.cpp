@@ -1,0 +1,162 @@
+#include "conf/keys.hpp"
+
+#include <sys/un.h>
+
+#include <array>
+
+#include "conf/ca_directories.hpp"
+#include "conf/reader.hpp"
+#include "conf/texts.hpp"
+
+namespace countersign::conf {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using base::SocketAddress;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr std::uint16_t kDnsPort = 53;
+constexpr seconds kLongestTtl = hours(24);
+constexpr milliseconds kLongestLifetime = hours(24) * 36'525;  // 100 years, base::parse_duration's own limit
+constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
+
+Result<SocketAddress> parse_address(std::string_view text) {
+  auto address = SocketAddress::parse(text, kDnsPort);
+  // base's message quotes the whole value, which may be anything.
+  if (!address)
+    return fail(ErrorCode::Invalid, "{} is not an address; write it as in \"192.0.2.1:53\" or \"[2001:db8::1]:53\"",
+                in_quotes(text));
+  if (address->port() == 0)
+    return fail(ErrorCode::Invalid, "{} has port 0, which is no fixed port; write 53", in_quotes(text));
+  return address;
+}
+
+Result<std::string> parse_socket_path(std::string_view text) {
+  if (auto good = check_path(text); !good) return fail(good.error());
+  if (text.size() > kMaxSocketPath)
+    return fail(ErrorCode::Invalid,
+                "{} is longer than the {} octets that a socket's path may have; write a shorter one", in_quotes(text),
+                kMaxSocketPath);
+  return std::string(text);
+}
+
+Result<std::string> parse_path(std::string_view text) {
+  if (auto good = check_path(text); !good) return fail(good.error());
+  return std::string(text);
+}
+
+Result<std::string> parse_optional_path(std::string_view text) {
+  if (text.empty()) return std::string();
+  return parse_path(text);
+}
+
+Result<std::string> parse_user(std::string_view text) {
+  if (auto good = check_user(text); !good) return fail(good.error());
+  return std::string(text);
+}
+
+Result<std::string> parse_ca(std::string_view text) {
+  if (auto url = directory_url(text); !url) return fail(url.error());
+  return std::string(text);
+}
+
+Result<std::string> parse_contact(std::string_view text) {
+  if (auto good = check_contact(text); !good) return fail(good.error());
+  return std::string(text);
+}
+
+Result<std::string> parse_resolver(std::string_view text) {
+  if (text.empty()) return std::string();
+  if (auto address = parse_address(text); !address) return fail(address.error());
+  return std::string(text);
+}
+
+constexpr std::array kLogLevels{
+    Word<base::log::Level>{"error", base::log::Level::Error},
+    Word<base::log::Level>{"warn", base::log::Level::Warn},
+    Word<base::log::Level>{"info", base::log::Level::Info},
+    Word<base::log::Level>{"debug", base::log::Level::Debug},
+};
+constexpr std::array kKeyTypes{
+    Word<KeyType>{"p256", KeyType::P256},       Word<KeyType>{"p384", KeyType::P384},
+    Word<KeyType>{"rsa2048", KeyType::Rsa2048}, Word<KeyType>{"rsa3072", KeyType::Rsa3072},
+    Word<KeyType>{"rsa4096", KeyType::Rsa4096},
+};
+
+constexpr auto kOptional = Presence::Optional;
+constexpr auto kRequired = Presence::Required;
+
+constexpr std::array kTables{std::string_view("dns"), std::string_view("zone"), std::string_view("challenge"),
+                             std::string_view("acme")};
+
+const std::array kKeys{
+    Key{"", "state_dir", kOptional, "\"/var/lib/countersign\"", "where both programs keep their state",
+        [](Reader& r) { r.text_as(r.config().state_dir, parse_path); }},
+    Key{"", "control_socket", kOptional, "\"/run/countersign/control.sock\"", "the daemon's control socket",
+        [](Reader& r) { r.text_as(r.config().control_socket, parse_socket_path); }},
+    Key{"", "user", kOptional, "\"countersign\"", "dropped to after binding; \"\" stays",
+        [](Reader& r) { r.text_as(r.config().user, parse_user); }},
+    Key{"", "log_level", kOptional, "\"info\"", "error warn info debug",
+        [](Reader& r) { r.word<base::log::Level>(r.config().log_level, kLogLevels); }},
+
+    Key{"dns", "listen", kOptional, R"(["0.0.0.0:53", "[::]:53"])", "each over UDP and TCP",
+        [](Reader& r) { r.list(r.config().dns.listen, parse_address, Emptiness::Refused); }},
+    Key{"dns", "workers", kOptional, "0", "UDP threads; 0 = one per core",
+        [](Reader& r) { r.integer(r.config().dns.workers, 0U, 256U); }},
+    Key{"dns", "max_udp_payload", kOptional, "1232", "octets of the largest answer over UDP",
+        [](Reader& r) { r.integer<std::uint16_t>(r.config().dns.max_udp_payload, 512, 1400); }},  // RFC 9715
+    Key{"dns", "tcp_max_connections", kOptional, "1000", "TCP sessions at once",
+        [](Reader& r) { r.integer(r.config().dns.tcp_max_connections, 1U, 100'000U); }},
+    Key{"dns", "tcp_idle_timeout", kOptional, "\"10s\"", "a TCP session without a query ends then",
+        [](Reader& r) { r.duration(r.config().dns.tcp_idle_timeout, milliseconds(100), minutes(10)); }},
+
+    Key{"zone", "name", kRequired, "\"auth.example.net\"", "the zone delegated to this server",
+        [](Reader& r) { r.text_as(r.zone().name, parse_zone_name); }},
+    Key{"zone", "nameservers", kRequired, "[\"ns1.auth.example.net\"]", "the NS records; absolute names",
+        [](Reader& r) { r.list(r.zone().nameservers, parse_host_name, Emptiness::Refused); }},
+    Key{"zone", "hostmaster", kRequired, "\"hostmaster@example.net\"", "whom to write to about the zone (SOA RNAME)",
+        [](Reader& r) { r.text_as(r.zone().hostmaster, parse_hostmaster); }},
+    Key{"zone", "records", kOptional, "[]", "static records, in master-file syntax",
+        [](Reader& r) { r.records(r.zone().records); }},
+    Key{"zone", "file", kOptional, "\"\"", "or a master file for the static records",
+        [](Reader& r) { r.text_as(r.zone().file, parse_optional_path); }},
+    Key{"zone", "negative_ttl", kOptional, "\"1s\"", "how long resolvers keep \"no such value\" (SOA MINIMUM)",
+        [](Reader& r) { r.whole_seconds(r.zone().negative_ttl, seconds(0), kLongestTtl); }},
+
+    Key{"challenge", "ttl", kOptional, "\"1s\"", "TTL of challenge values",
+        [](Reader& r) { r.whole_seconds(r.config().challenge.ttl, seconds(0), kLongestTtl); }},
+    Key{"challenge", "lifetime", kOptional, "\"1h\"", "a value not removed earlier is pruned then",
+        [](Reader& r) { r.duration(r.config().challenge.lifetime, seconds(1), kLongestLifetime); }},
+    Key{"challenge", "max_values", kOptional, "16", "per name",
+        [](Reader& r) { r.integer(r.config().challenge.max_values, 1U, 64U); }},
+
+    Key{"acme", "ca", kOptional, "\"letsencrypt\"", "a well-known name or a directory URL",
+        [](Reader& r) { r.text_as(r.config().acme.ca, parse_ca); }},
+    Key{"acme", "contact", kOptional, "[]", "\"mailto:...\"",
+        [](Reader& r) { r.list(r.config().acme.contact, parse_contact, Emptiness::Allowed); }},
+    Key{"acme", "agree_tos", kOptional, "false", "the CA's terms of service are agreed to",
+        [](Reader& r) { r.boolean(r.config().acme.agree_tos); }},
+    Key{"acme", "key_type", kOptional, "\"p256\"", "p256 p384 rsa2048 rsa3072 rsa4096",
+        [](Reader& r) { r.word<KeyType>(r.config().acme.key_type, kKeyTypes); }},
+    Key{"acme", "ca_bundle", kOptional, "\"\"", "PEM file with extra trust for the CA's own HTTPS",
+        [](Reader& r) { r.text_as(r.config().acme.ca_bundle, parse_optional_path); }},
+    Key{"acme", "resolver", kOptional, "\"\"", "ADDR[:PORT] used to follow the delegation; \"\" = the system's",
+        [](Reader& r) { r.text_as(r.config().acme.resolver, parse_resolver); }},
+};
+
+}  // namespace
+
+std::span<const Key> known_keys() {
+  return kKeys;
+}
+
+std::span<const std::string_view> known_tables() {
+  return kTables;
+}
+
+}  // namespace countersign::conf

@@ -1,0 +1,27 @@
+// Every key of countersign.toml, in one table: name, form, default, help, and how its value is checked and stored.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace countersign::conf {
+
+class Reader;
+
+enum class Presence { Optional, Required };
+
+struct Key {
+  std::string_view table;  // "" = above the first table; "zone" is the array of tables
+  std::string_view name;
+  Presence presence;
+  std::string_view value;  // as TOML: the default, or an example where the key is required
+  std::string_view help;
+  void (*read)(Reader&);  // checks the value and stores it in the configuration
+};
+
+[[nodiscard]] std::span<const Key> known_keys();
+
+// The tables' names, without "". Only "zone" is written [[zone]].
+[[nodiscard]] std::span<const std::string_view> known_tables();
+
+}  // namespace countersign::conf

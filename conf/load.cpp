@@ -1,0 +1,228 @@
+#include "conf/load.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "base/files.hpp"
+#include "conf/document.hpp"
+#include "conf/keys.hpp"
+#include "conf/reader.hpp"
+#include "conf/texts.hpp"
+
+namespace countersign::conf {
+namespace {
+
+constexpr std::size_t kMaxFileSize = 1U << 20U;  // a hundred times what the largest sensible configuration needs
+constexpr std::string_view kDefaultPath = "/etc/countersign/countersign.toml";
+constexpr std::array kDefaultListen{std::string_view("0.0.0.0:53"), std::string_view("[::]:53")};
+constexpr std::string_view kZoneTable = "zone";
+
+std::string header_of(std::string_view table) {
+  return table == kZoneTable ? "[[zone]]" : fmt::format("[{}]", table);
+}
+
+const Key* find_key(std::string_view table, std::string_view name) {
+  for (const Key& key : known_keys())
+    if (key.table == table && key.name == name) return &key;
+  return nullptr;
+}
+
+bool is_table_name(std::string_view name) {
+  return std::ranges::find(known_tables(), name) != known_tables().end();
+}
+
+// Of a key that `table` does not have: where it belongs, or which one may have been meant.
+std::string unknown_key(std::string_view table, const Member& member) {
+  for (const Key& key : known_keys()) {
+    if (key.name != member.name || key.table == table) continue;
+    if (key.table.empty()) return "unknown key here; it belongs at the top of the file, before the first table";
+    return fmt::format("unknown key here; it belongs in {}", header_of(key.table));
+  }
+  std::vector<std::string_view> candidates;
+  for (const Key& key : known_keys())
+    if (key.table == table) candidates.push_back(key.name);
+  if (table.empty()) candidates.insert(candidates.end(), known_tables().begin(), known_tables().end());
+  std::string_view best = nearest(member.name, candidates);
+  return fmt::format("unknown {}; the nearest known one is \"{}\"",
+                     member.value.type == Node::Type::Table ? "table" : "key", best);
+}
+
+class Loader {
+ public:
+  explicit Loader(Loaded& loaded) : loaded_(loaded) {
+    for (std::string_view text : kDefaultListen) loaded_.config.dns.listen.push_back(*base::SocketAddress::parse(text));
+  }
+
+  void read_root(const Node& root) {
+    for (const Member& member : root.members) {
+      if (const Key* key = find_key("", member.name))
+        read_value(*key, member, member.name);
+      else if (member.name == kZoneTable)
+        read_zones(member);
+      else if (is_table_name(member.name))
+        read_single_table(member);
+      else
+        problem(member.at, quoted_key(member.name), unknown_key("", member));
+    }
+    if (!zones_seen_)
+      problem({}, "zone", "no zone is configured; add a [[zone]] with name, nameservers and hostmaster");
+  }
+
+ private:
+  void read_single_table(const Member& table) {
+    if (table.value.type == Node::Type::Array) {
+      problem(table.at, table.name, fmt::format("is an array; write [{}], once and with one bracket", table.name));
+      return;
+    }
+    if (table.value.type != Node::Type::Table) {
+      problem(table.value.at, table.name,
+              fmt::format("is {}; write a table, [{}]", described(table.value.type), table.name));
+      return;
+    }
+    read_members(table.name, table.value, table.name, nullptr);
+  }
+
+  void read_zones(const Member& zones) {
+    zones_seen_ = true;
+    if (zones.value.type != Node::Type::Array) {
+      problem(zones.at, zones.name,
+              fmt::format("is {}; write [[zone]], with two brackets, for each zone", described(zones.value.type)));
+      return;
+    }
+    if (zones.value.elements.empty())
+      problem(zones.value.at, zones.name, "is empty; add a [[zone]] with name, nameservers and hostmaster");
+    std::size_t number = 0;
+    for (const Node& element : zones.value.elements) {
+      std::string path = fmt::format("zone[{}]", ++number);
+      if (element.type != Node::Type::Table) {
+        problem(element.at, path, fmt::format("is {}; write a table, [[zone]]", described(element.type)));
+        continue;
+      }
+      read_zone(element, path);
+    }
+  }
+
+  void read_zone(const Node& table, const std::string& path) {
+    Zone zone;
+    zone.at = table.at;
+    read_members(kZoneTable, table, path, &zone);
+    // A zone whose name could not be read has the root's, which nothing else can.
+    if (!zone.name.is_root()) {
+      Position at = std::ranges::find(table.members, "name", &Member::name)->value.at;
+      if (auto [first, fresh] = zone_names_.emplace(zone.name, at); !fresh)
+        problem(at, path + ".name",
+                fmt::format("{} is a zone already in line {}; remove one of the two", in_quotes(zone.name.text()),
+                            first->second.line));
+    }
+    loaded_.config.zones.push_back(std::move(zone));
+  }
+
+  void read_members(std::string_view table, const Node& node, const std::string& path, Zone* zone) {
+    for (const Member& member : node.members) {
+      std::string key_path = path + "." + quoted_key(member.name);
+      if (const Key* key = find_key(table, member.name))
+        read_value(*key, member, key_path, zone);
+      else
+        problem(member.at, key_path, unknown_key(table, member));
+    }
+    for (const Key& key : known_keys()) {
+      if (key.table != table || key.presence != Presence::Required) continue;
+      if (std::ranges::find(node.members, key.name, &Member::name) == node.members.end())
+        problem(node.at, fmt::format("{}.{}", path, key.name),
+                fmt::format("is missing; add {} = {}", key.name, key.value));
+    }
+  }
+
+  void read_value(const Key& key, const Member& member, const std::string& path, Zone* zone = nullptr) {
+    Reader reader(member.value, path, {loaded_.config, zone, loaded_.problems});
+    key.read(reader);
+  }
+
+  // A bare key as it is, any other in quotes: it may hold anything.
+  static std::string quoted_key(std::string_view name) {
+    constexpr std::size_t kLongestPlain = 64;
+    bool plain = !name.empty() && name.size() <= kLongestPlain;
+    for (char c : name)
+      plain =
+          plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
+    return plain ? std::string(name) : in_quotes(name);
+  }
+
+  void problem(Position at, std::string key, std::string text) {
+    loaded_.problems.push_back({at, std::move(key), std::move(text)});
+  }
+
+  Loaded& loaded_;
+  std::map<base::Name, Position> zone_names_;
+  bool zones_seen_ = false;
+};
+
+// What stands nowhere in the file comes last: it is to be added. A multimap keeps those of one place in their order;
+// std::stable_sort would, too, but libstdc++'s has a deprecated function in it that Clang warns of.
+void sort_by_position(std::vector<Problem>& problems) {
+  std::multimap<std::tuple<bool, std::uint32_t, std::uint32_t>, Problem> sorted;
+  for (Problem& problem : problems) {
+    std::tuple place(problem.at.line == 0, problem.at.line, problem.at.column);
+    sorted.emplace(place, std::move(problem));
+  }
+  problems.clear();
+  for (auto& [place, problem] : sorted) problems.push_back(std::move(problem));
+}
+
+// format_problem() begins with the file's name, so only the reason is taken from base's message.
+std::string file_problem(const base::Error& error) {
+  if (error.code == base::ErrorCode::Full)
+    return fmt::format("is larger than {} octets, which no configuration needs; name the right file", kMaxFileSize);
+  return fmt::format("cannot be read: {}; name a readable configuration with --config or $COUNTERSIGN_CONFIG",
+                     error.message.substr(error.message.rfind(": ") + 2));
+}
+
+}  // namespace
+
+std::filesystem::path config_path(std::string_view from_command_line) {
+  if (!from_command_line.empty()) return from_command_line;
+  const char* from_environment = std::getenv("COUNTERSIGN_CONFIG");
+  if (from_environment != nullptr && *from_environment != '\0') return from_environment;
+  return kDefaultPath;
+}
+
+Loaded load_text(std::string_view text) {
+  Loaded loaded;
+  if (text.size() > kMaxFileSize) {
+    loaded.problems.push_back({{}, "", file_problem({base::ErrorCode::Full, ""})});
+    return loaded;
+  }
+  auto document = parse_document(text);
+  if (!document) {
+    loaded.problems.push_back({document.error().at, "", "not TOML: " + document.error().text});
+    return loaded;
+  }
+  Loader(loaded).read_root(*document);
+  sort_by_position(loaded.problems);
+  return loaded;
+}
+
+Loaded load_file(const std::filesystem::path& path) {
+  auto text = base::read_file(path, kMaxFileSize);
+  if (text) return load_text(*text);
+  Loaded loaded;
+  loaded.problems.push_back({{}, "", file_problem(text.error())});
+  return loaded;
+}
+
+std::string format_problem(const std::filesystem::path& file, const Problem& problem) {
+  std::string line = file.string();
+  if (problem.at.line != 0) line += fmt::format(":{}:{}", problem.at.line, problem.at.column);
+  line += ": ";
+  if (!problem.key.empty()) line += problem.key + ": ";
+  line += problem.text;
+  // One problem is one line, whatever was quoted.
+  std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  return line;
+}
+
+}  // namespace countersign::conf

@@ -1,0 +1,71 @@
+// countersignd: the command line.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "base/log.hpp"
+#include "conf/load.hpp"
+#include "dnsd/daemon.hpp"
+
+namespace {
+
+namespace base = countersign::base;
+namespace conf = countersign::conf;
+namespace zones = countersign::zones;
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;  // or configuration
+
+struct Options {
+  std::string config;
+  bool check = false;
+};
+
+int run(const Options& options) {
+  std::filesystem::path path = conf::config_path(options.config);
+  conf::Loaded loaded = conf::load_file(path);
+  std::vector<zones::StaticZone> static_zones = zones::build_static_zones(loaded.config, loaded.problems);
+  for (const conf::Problem& problem : loaded.problems)
+    std::fprintf(stderr, "%s\n", conf::format_problem(path, problem).c_str());
+  if (!loaded.problems.empty()) return kBadUsage;
+  if (options.check) {
+    std::printf("%s: no problems\n", path.c_str());
+    return 0;
+  }
+  base::log::set_level(loaded.config.log_level);
+  auto ended = countersign::dnsd::run_daemon(loaded.config, std::move(static_zones));
+  if (!ended) {
+    base::log::error(ended.error().message);
+    return kFailed;
+  }
+  base::log::info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+  Options options;
+  CLI::App app("Authoritative DNS server for ACME dns-01 challenges");
+  app.name("countersignd");
+  app.set_version_flag("--version", "countersignd " COUNTERSIGN_VERSION);
+  app.add_option("--config", options.config,
+                 "Configuration file (default: $COUNTERSIGN_CONFIG, else /etc/countersign/countersign.toml)")
+      ->option_text("FILE");
+  app.add_flag("--check", options.check, "Check the configuration, print every problem, and exit: 0 none, 2 some");
+  app.footer(
+      "Stays in the foreground, logs to stderr and prints \"ready ...\" to stdout when it answers.\n"
+      "SIGTERM and SIGINT stop it when all that was begun is finished.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    int status = app.exit(error);
+    return status == 0 ? 0 : kBadUsage;
+  }
+  try {
+    return run(options);
+  } catch (const std::exception& error) {
+    base::log::error(error.what());
+    return kFailed;
+  }
+}

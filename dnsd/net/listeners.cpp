@@ -1,0 +1,173 @@
+#include "dnsd/net/listeners.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "base/files.hpp"
+#include "base/log.hpp"
+#include "dnsd/net/port_holder.hpp"
+
+namespace countersign::dnsd {
+namespace {
+
+using base::Descriptor;
+using base::ErrorCode;
+using base::Result;
+using base::SocketAddress;
+
+// Bursts of queries wait here while the worker sleeps; at 4 MB the losses in bursts ended.
+constexpr int kReceiveBuffer = 4 << 20;
+constexpr int kSendBuffer = 1 << 20;
+// TCP connections that wait for accept(); the kernel's own limit is lower or equal.
+constexpr int kBacklog = 4096;
+// With port 0 the port that UDP got may be taken for TCP.
+constexpr int kPortAttempts = 50;
+
+enum class Sharing { Alone, Shared };
+
+bool set_option(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+tl::unexpected<base::Error> bind_failure(const SocketAddress& address, Transport transport, int number) {
+  const char* protocol = transport == Transport::Udp ? "udp" : "tcp";
+  std::string what = fmt::format("cannot bind {}/{}", address.text(), protocol);
+  switch (number) {
+    case EADDRINUSE: {
+      std::optional<PortHolder> holder = find_port_holder(address, transport);
+      if (!holder)
+        return base::fail(ErrorCode::Exists, "{}: in use by another process; stop it or set dns.listen", what);
+      if (holder->pid == getpid())
+        return base::fail(ErrorCode::Exists, "{}: dns.listen names it, or all addresses, twice; remove one", what);
+      return base::fail(ErrorCode::Exists, "{}: in use by {} (pid {}); stop it or set dns.listen", what,
+                        holder->program, holder->pid);
+    }
+    case EACCES:
+    case EPERM:
+      return base::fail(ErrorCode::Denied, "{}: not permitted; start countersignd as root or with CAP_NET_BIND_SERVICE",
+                        what);
+    case EADDRNOTAVAIL:
+      return base::fail(ErrorCode::Io, "{}: this machine does not have the address; add it or set dns.listen", what);
+    case EAFNOSUPPORT:
+      return base::fail(ErrorCode::Io, "{}: this system has no IPv6; remove the address from dns.listen", what);
+    default:
+      return base::fail(ErrorCode::Io, "{}: {}", what, base::system_reason(number));
+  }
+}
+
+bool set_common_options(int fd, const SocketAddress& address) {
+  // Without it [::] would take IPv4's port too, and 0.0.0.0 could not be bound beside it.
+  return address.family() != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+}
+
+void set_buffers(int fd) {
+  // The forced form goes beyond rmem_max and needs CAP_NET_ADMIN; without it we take what we get.
+  if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer))
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+  if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSendBuffer)) set_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
+}
+
+bool set_udp_options(int fd, const SocketAddress& address) {
+  bool v4 = address.family() == AF_INET;
+  // RFC 9715 §3.1: no fragments, and no faith in forged "packet too big" messages.
+  bool ok = v4 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
+               : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
+  if (address.is_wildcard())
+    ok = ok && (v4 ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1));
+  set_buffers(fd);
+  return ok;
+}
+
+Result<Descriptor> bind_udp(const SocketAddress& address, Sharing sharing) {
+  Descriptor socket(::socket(address.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP));
+  // The first socket is bound alone, so that a second countersignd of the same user fails here, instead of silently
+  // taking a part of the queries; only then it is opened to the other workers' sockets.
+  if (!socket || !set_common_options(socket.get(), address) || !set_udp_options(socket.get(), address) ||
+      (sharing == Sharing::Shared && !set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1)) ||
+      bind(socket.get(), address.data(), address.size()) != 0 || !set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1))
+    return bind_failure(address, Transport::Udp, errno);
+  return socket;
+}
+
+Result<Descriptor> bind_tcp(const SocketAddress& address) {
+  Descriptor socket(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  // SO_REUSEADDR: a restart must not wait for the connections of the last run to time out. A port that is listened on
+  // stays refused. NODELAY is inherited by what is accepted: answers go out in one write each.
+  if (!socket || !set_common_options(socket.get(), address) || !set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1) ||
+      !set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1) ||
+      bind(socket.get(), address.data(), address.size()) != 0 || listen(socket.get(), kBacklog) != 0)
+    return bind_failure(address, Transport::Tcp, errno);
+  return socket;
+}
+
+Result<SocketAddress> local_address(const Descriptor& socket) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0)
+    return base::fail(ErrorCode::Io, "cannot read a socket's address: {}", base::system_reason(errno));
+  return SocketAddress::from(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+struct Pair {
+  SocketAddress address;
+  Descriptor udp;
+  Descriptor tcp;
+};
+
+Result<Pair> bind_pair(const SocketAddress& wanted) {
+  for (int attempt = 1;; ++attempt) {
+    Pair pair;
+    auto udp = bind_udp(wanted, Sharing::Alone);
+    if (!udp) return base::fail(udp.error());
+    auto address = local_address(*udp);
+    if (!address) return base::fail(address.error());
+    auto tcp = bind_tcp(*address);
+    if (tcp) {
+      pair.address = *address;
+      pair.udp = std::move(*udp);
+      pair.tcp = std::move(*tcp);
+      return pair;
+    }
+    if (wanted.port() != 0 || tcp.error().code != ErrorCode::Exists || attempt == kPortAttempts)
+      return base::fail(tcp.error());
+  }
+}
+
+bool is_missing_ipv6(const SocketAddress& address) {
+  if (address.family() != AF_INET6 || !address.is_wildcard()) return false;
+  Descriptor probe(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return !probe && errno == EAFNOSUPPORT;
+}
+
+}  // namespace
+
+Result<Listeners> bind_listeners(const std::vector<SocketAddress>& listen, unsigned workers) {
+  Listeners listeners;
+  listeners.udp.resize(workers);
+  for (const SocketAddress& wanted : listen) {
+    if (is_missing_ipv6(wanted)) {
+      base::log::warn("this system has no IPv6, listening on IPv4 only", {{"left_out", wanted.text()}});
+      continue;
+    }
+    auto pair = bind_pair(wanted);
+    if (!pair) return base::fail(pair.error());
+    listeners.udp[0].push_back(std::move(pair->udp));
+    listeners.tcp.push_back(std::move(pair->tcp));
+    for (unsigned worker = 1; worker < workers; ++worker) {
+      auto socket = bind_udp(pair->address, Sharing::Shared);
+      if (!socket) return base::fail(socket.error());
+      listeners.udp[worker].push_back(std::move(*socket));
+    }
+    listeners.addresses.push_back(pair->address);
+  }
+  if (listeners.addresses.empty())
+    return base::fail(ErrorCode::Invalid, "dns.listen has no address that this system can use; add one");
+  return listeners;
+}
+
+}  // namespace countersign::dnsd

@@ -1,0 +1,160 @@
+#include "conf/keys.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <string>
+
+#include "base/files.hpp"
+#include "conf/ca_directories.hpp"
+#include "conf/load.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/unit/conf/example.hpp"
+
+namespace countersign::conf {
+namespace {
+
+// What users depend on: the keys of the interface that work so far. A new key is added here on purpose.
+const std::set<std::string> kContract{
+    ".state_dir",
+    ".control_socket",
+    ".user",
+    ".log_level",
+    "dns.listen",
+    "dns.workers",
+    "dns.max_udp_payload",
+    "dns.tcp_max_connections",
+    "dns.tcp_idle_timeout",
+    "zone.name",
+    "zone.nameservers",
+    "zone.hostmaster",
+    "zone.records",
+    "zone.file",
+    "zone.negative_ttl",
+    "challenge.ttl",
+    "challenge.lifetime",
+    "challenge.max_values",
+    "acme.ca",
+    "acme.contact",
+    "acme.agree_tos",
+    "acme.key_type",
+    "acme.ca_bundle",
+    "acme.resolver",
+};
+
+// A whole configuration with one key written as `value`.
+std::string with_key(const Key& key, std::string_view value) {
+  std::string line = fmt::format("{} = {}\n", key.name, value);
+  if (key.table.empty()) return line + kZone;
+  if (key.table != "zone") return fmt::format("[{}]\n{}{}", key.table, line, kZone);
+  std::string zone = kZone;
+  if (auto at = zone.find(fmt::format("\n{} = ", key.name)); at != std::string::npos)
+    zone.erase(at + 1, zone.find('\n', at + 1) - at);
+  return zone + line;
+}
+
+// Every value of a configuration as text, so that two can be compared whole.
+std::string flattened(const Config& config) {
+  std::string out = fmt::format("{} {} {} {}\n", config.state_dir.string(), config.control_socket.string(), config.user,
+                                static_cast<int>(config.log_level));
+  for (const auto& address : config.dns.listen) out += address.text() + " ";
+  out += fmt::format("{} {} {} {}\n", config.dns.workers, config.dns.max_udp_payload, config.dns.tcp_max_connections,
+                     config.dns.tcp_idle_timeout.count());
+  for (const Zone& zone : config.zones) {
+    out += zone.name.text() + " " + zone.hostmaster.text() + " " + zone.file + " ";
+    for (const auto& server : zone.nameservers) out += server.text() + " ";
+    for (const auto& record : zone.records) out += record.text + " ";
+    out += fmt::format("{}\n", zone.negative_ttl.count());
+  }
+  out += fmt::format("{} {} {}\n", config.challenge.ttl.count(), config.challenge.lifetime.count(),
+                     config.challenge.max_values);
+  out += fmt::format("{} {} {} {} {}", config.acme.ca, config.acme.agree_tos, static_cast<int>(config.acme.key_type),
+                     config.acme.ca_bundle, config.acme.resolver);
+  for (const auto& contact : config.acme.contact) out += " " + contact;
+  return out;
+}
+
+TEST_CASE("the known keys are those of the interface", "[conf]") {
+  std::set<std::string> known;
+  for (const Key& key : known_keys()) {
+    INFO(key.table << "." << key.name);
+    CHECK(known.insert(fmt::format("{}.{}", key.table, key.name)).second);
+    CHECK(!key.help.empty());
+    CHECK(!key.value.empty());
+    CHECK((key.table.empty() || std::ranges::find(known_tables(), key.table) != known_tables().end()));
+  }
+  CHECK(known == kContract);
+}
+
+TEST_CASE("writing a key's documented default changes nothing", "[conf]") {
+  std::string plain = flattened(load_text(kZone).config);
+  for (const Key& key : known_keys()) {
+    INFO(key.table << "." << key.name);
+    Loaded loaded = load_text(with_key(key, key.value));
+    CHECK(printed(loaded).empty());
+    CHECK(flattened(loaded.config) == plain);
+  }
+}
+
+TEST_CASE("each key refuses every other type, at the value", "[conf]") {
+  for (const Key& key : known_keys()) {
+    for (std::string_view value : {"\"text\"", "-7", "0.5", "true", "2026-11-22", "[1]", "{ a = 1 }"}) {
+      // What the key takes has another shape: "text" is no good path, -7 no good number, and so on; but these pass.
+      if (key.name == "user" && value == "\"text\"") continue;
+      if (key.name == "agree_tos" && value == "true") continue;
+      if (key.table == "zone" && key.name == "name" && value == "\"text\"") continue;
+      INFO(key.table << "." << key.name << " = " << value);
+      Loaded loaded = load_text(with_key(key, value));
+      REQUIRE(loaded.problems.size() == 1);
+      const Problem& problem = loaded.problems[0];
+      CHECK(problem.key.find(key.name) != std::string::npos);
+      CHECK(problem.at.column >= key.name.size() + 4);  // of the value, not of the key
+      CHECK(problem.text.find("; ") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("the sample configuration shows every key with its default", "[conf]") {
+  auto sample = base::read_file(std::filesystem::path(COUNTERSIGN_SOURCE_DIR) / "conf/countersign.toml");
+  REQUIRE(sample);
+  std::string table;
+  std::set<std::string> shown;
+  std::size_t start = 0;
+  for (std::size_t end = 0; (end = sample->find('\n', start)) != std::string::npos; start = end + 1) {
+    std::string line = sample->substr(start, end - start);
+    if (line.starts_with('[')) table = line.substr(line.find_first_not_of('['), line.find(']') - line.rfind('[') - 1);
+    auto equals = line.find('=');
+    if (line.empty() || line.starts_with('#') || line.starts_with('[') || equals == std::string::npos) continue;
+    std::string name = line.substr(0, line.find(' '));
+    for (const Key& key : known_keys()) {
+      if (key.table != table || key.name != name) continue;
+      shown.insert(table + "." + name);
+      INFO(line);
+      if (name != "records") CHECK(line.substr(equals + 2).starts_with(key.value));
+    }
+  }
+  CHECK(shown == kContract);
+}
+
+TEST_CASE("each well-known CA has a directory, and a URL is its own", "[conf]") {
+  CHECK(directory_url("letsencrypt") == "https://acme-v02.api.letsencrypt.org/directory");
+  CHECK(directory_url("letsencrypt-staging") == "https://acme-staging-v02.api.letsencrypt.org/directory");
+  for (const CaDirectory& directory : ca_directories()) {
+    CHECK(directory.url.starts_with("https://"));
+    CHECK(directory_url(directory.name) == std::string(directory.url));
+    CHECK(directory_url(directory.url) == std::string(directory.url));
+  }
+  CHECK(directory_url("https://127.0.0.1:14000/dir") == "https://127.0.0.1:14000/dir");
+  for (std::string_view bad : {"", "letsencrypt ", "http://example.net/dir", "https://", "https:///dir", "https://:1/",
+                               "https://a b/", "https://a/\n", "ftp://example.net"}) {
+    INFO(bad);
+    CHECK(!directory_url(bad));
+  }
+  CHECK(directory_url("letsencript").error().message.find("\"letsencrypt\"") != std::string::npos);
+  CHECK(directory_url("letsencrypt-stagin").error().message.find("\"letsencrypt-staging\"") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace countersign::conf
