@@ -56,6 +56,7 @@ using Task = std::function<Result<void>()>;
 // files cost as much as one.
 Result<void> all_at_once(const std::vector<Task>& tasks) {
   std::vector<std::future<Result<void>>> running;
+  running.reserve(tasks.size());
   for (const Task& task : tasks) running.push_back(std::async(std::launch::async, task));
   Result<void> first;
   for (auto& future : running) {

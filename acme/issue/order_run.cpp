@@ -33,6 +33,7 @@ base::Error interruption(const char* what) {
 
 std::vector<std::string> texts_of(const std::vector<DnsIdentifier>& identifiers) {
   std::vector<std::string> names;
+  names.reserve(identifiers.size());
   for (const DnsIdentifier& identifier : identifiers) names.push_back(identifier.text());
   return names;
 }

@@ -73,6 +73,7 @@ std::string Authorization::failure() const {
 
 Result<std::vector<Authorization>> fetch_authorizations(Session& session, const std::vector<std::string>& urls) {
   std::vector<Post> posts;
+  posts.reserve(urls.size());
   for (const std::string& url : urls) posts.push_back(Post{url, "", "authorization", "", Post::Signer::Account});
   auto responses = session.post(posts);
   std::vector<Authorization> authorizations;
@@ -87,6 +88,7 @@ Result<std::vector<Authorization>> fetch_authorizations(Session& session, const 
 
 std::vector<Result<void>> trigger_challenges(Session& session, const std::vector<std::string>& urls) {
   std::vector<Post> posts;
+  posts.reserve(urls.size());
   // RFC 8555 §7.5.1: the payload is exactly an empty object.
   for (const std::string& url : urls) posts.push_back(Post{url, "{}", "challenge", "", Post::Signer::Account});
   std::vector<Result<void>> results;

@@ -57,7 +57,7 @@ Result<CertificateChain> CertificateChain::parse(std::string_view pem, const std
   while (!is_space(pem)) {
     std::size_t begin = pem.find(kBegin);
     std::size_t end = pem.find(kEnd);
-    // RFC 8555 §9.1: no other PEM label and no text between; a private key in here must never get installed as a chain.
+    // RFC 8555 §9.1: no other PEM label, no text between; a private key in here must never be installed as a chain.
     if (begin == std::string_view::npos || end == std::string_view::npos || end < begin ||
         !is_space(pem.substr(0, begin)))
       return fail(ErrorCode::Protocol, "{}: there is something else than PEM certificates in it", source);

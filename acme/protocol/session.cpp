@@ -109,8 +109,8 @@ std::vector<Result<HttpResponse>> Session::post(const std::vector<Post>& posts) 
   return results;
 }
 
-Result<HttpResponse> Session::post(const Post& request) {
-  return std::move(post(std::vector<Post>{request}).front());
+Result<HttpResponse> Session::post(const Post& single) {
+  return std::move(post(std::vector<Post>{single}).front());
 }
 
 void Session::run_wave(Batch& batch) {

@@ -43,7 +43,7 @@ class Session {
   // Error per request: NotFound (accountDoesNotExist), Refused, Unavailable with the whole problem document; Protocol;
   // and what the transport says.
   [[nodiscard]] std::vector<base::Result<HttpResponse>> post(const std::vector<Post>& posts);
-  [[nodiscard]] base::Result<HttpResponse> post(const Post& post);
+  [[nodiscard]] base::Result<HttpResponse> post(const Post& single);
 
   // Requests under way at once. Each needs a nonce, so more would cost more newNonce requests than they save time.
   static constexpr std::size_t kWindow = 16;

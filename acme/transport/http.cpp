@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <system_error>
 
@@ -31,7 +32,7 @@ struct Transfer {
   Easy handle;
   HeaderList headers;
   HttpResponse response;
-  std::string error_text;
+  std::array<char, CURL_ERROR_SIZE> error_text{};
   std::size_t max_body = 0;
   std::size_t header_octets = 0;
   bool body_too_large = false;
@@ -208,7 +209,6 @@ void HttpClient::State::prepare(Transfer& transfer, const HttpRequest& request) 
   }
   CURL* handle = transfer.handle.get();
   transfer.max_body = options.max_body;
-  transfer.error_text.resize(CURL_ERROR_SIZE);
   curl_slist* list = nullptr;
   for (const auto& [name, value] : request.headers)
     list = curl_slist_append(list, fmt::format("{}: {}", name, value).c_str());
@@ -288,7 +288,7 @@ void HttpClient::State::run(std::vector<std::unique_ptr<Transfer>>& transfers) {
 
 base::Error HttpClient::State::failure(const Transfer& transfer, const HttpRequest& request) const {
   std::string origin = origin_of(request, options);
-  std::string reason = transfer.error_text.c_str();
+  std::string reason = transfer.error_text.data();
   if (reason.empty()) reason = curl_easy_strerror(transfer.code);
   long os_error = 0;
   curl_easy_getinfo(transfer.handle.get(), CURLINFO_OS_ERRNO, &os_error);

@@ -147,7 +147,8 @@ class LittleInternet:
         return self.run("issue", "--json", *names, timeout=timeout, **options)
 
     def live(self, certificate, file=""):
-        return os.path.join(self.daemon.state, "acme", "live", certificate, file)
+        folder = os.path.join(self.daemon.state, "acme", "live", certificate)
+        return os.path.join(folder, file) if file else folder  # without the slash that would follow the link
 
     def check_certificate(self, certificate, names):
         """What is installed under this CERT, looked at with openssl: the names, the chain to the CA's root, the key. Raises AssertionError."""

@@ -24,7 +24,7 @@ class Issuing:
         self.assert_exit(run, 0)
         self.net.check_certificate("www.example.test", ["www.example.test"])
         outcome = run.json()
-        self.assertEqual(outcome["names"], ["www.example.test"])
+        self.assertEqual(outcome["certificate"]["names"], ["www.example.test"])
 
     def test_wildcard_and_apex_at_once(self):
         names = ["example.test", "*.example.test"]

@@ -88,10 +88,10 @@ class Refusals(base.SystemTest):
     def test_ca_unreachable(self):
         with socket.socket() as taken:
             taken.bind((self.net.block.address(30), 0))  # bound and never listening: refused at once
-            url = f"https://{self.net.block.address(30)}:{taken.getsockname()[1]}/dir"
-            run = self.net.issue("www.example.test", config=self._with_ca(url))
+            ca = f"{self.net.block.address(30)}:{taken.getsockname()[1]}"
+            run = self.net.issue("www.example.test", config=self._with_ca(f"https://{ca}/dir"))
         self.assert_exit(run, 1)
-        self.assertIn(url, run.text())
+        self.assertIn(ca, run.text())
         self.assertFalse(os.path.exists(self.net.live("www.example.test")))
 
     def test_ca_with_a_certificate_that_is_not_trusted(self):
