@@ -45,6 +45,7 @@ void compare_with_ldns(const std::string& text, const Name& name) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer gives the name.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);
   if (auto name = Name::parse(text)) {

@@ -28,6 +28,7 @@ std::unique_ptr<AnswerFixture> make_server(std::uint16_t max_udp_payload) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer gives the name.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::array servers{make_server(512), make_server(1232), make_server(1400)};
   if (size == 0 || size > 65536) return 0;

@@ -6,6 +6,7 @@
 #include "tests/support/dns_message.hpp"
 #include "zones/master_file.hpp"
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer gives the name.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   namespace tests = countersign::tests;
   static const countersign::base::Name origin = *countersign::base::Name::parse("auth.example.net");
@@ -18,11 +19,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (record->ttl > 0x7fffffffU) throw std::runtime_error("a TTL with its first bit set");
   tests::Packet message = tests::from_hex("0000 8400 0000 0001 0000 0000");
-  message += tests::RawRecord{.owner = std::string(record->owner.wire()),
-                              .type = record->type,
-                              .ttl = record->ttl,
-                              .rdata = record->rdata}
-                 .wire();
+  message +=
+      tests::RawRecord{
+          .owner = std::string(record->owner.wire()), .type = record->type, .ttl = record->ttl, .rdata = record->rdata}
+          .wire();
   auto decoded = tests::decode(message);
   if (!decoded) throw std::runtime_error(decoded.error().message + ": " + tests::to_hex(message));
   return 0;

@@ -1,4 +1,5 @@
 // The seeds of fuzz_query, as text: write_query_corpus FOLDER makes one file of each.
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -10,7 +11,13 @@
 
 namespace {
 
-using namespace countersign::tests;
+using countersign::tests::from_hex;
+using countersign::tests::Packet;
+using countersign::tests::query;
+using countersign::tests::QueryBuilder;
+using countersign::tests::RawOpt;
+using countersign::tests::RawRecord;
+using countersign::tests::wire_name;
 
 struct Seed {
   std::string name;
@@ -18,7 +25,7 @@ struct Seed {
 };
 
 // What ordinary and odd clients ask (genreport's list among it).
-const std::pair<const char*, const char*> kTexts[] = {
+const auto kTexts = std::to_array<std::pair<const char*, const char*>>({
     {"a", "www.auth.example.net A rd"},
     {"aaaa-mixed-case-edns-do", "WwW.aUTh.ExAmPlE.nEt AAAA edns do"},
     {"soa", "auth.example.net SOA"},
@@ -69,14 +76,18 @@ const std::pair<const char*, const char*> kTexts[] = {
     {"no-question", "- edns option=10:0102030405060708"},
     {"odd-octets", "nul\\000dot\\.label.auth.example.net TXT"},
     {"high-octets", "\\228\\255.auth.example.net TXT"},
-};
+});
 
 std::vector<Seed> nasty_seeds() {
-  Packet soa = RawRecord{.owner = from_hex("c00c"), .type = 6, .ttl = 1,
-                         .rdata = from_hex("c00cc00c") + Packet(20, '\1')}.wire();
+  Packet soa =
+      RawRecord{.owner = from_hex("c00c"), .type = 6, .ttl = 1, .rdata = from_hex("c00cc00c") + Packet(20, '\1')}
+          .wire();
   Packet other = RawRecord{.owner = wire_name("a.b"), .type = 16, .ttl = 1, .rdata = Packet("\1x", 2)}.wire();
-  Packet tsig = RawRecord{.type = 250, .klass = 255, .ttl = 0,
-                          .rdata = wire_name("hmac-sha256") + from_hex("000065000000 012c 0000 1234 0000 0000")}.wire();
+  Packet tsig = RawRecord{.type = 250,
+                          .klass = 255,
+                          .ttl = 0,
+                          .rdata = wire_name("hmac-sha256") + from_hex("000065000000 012c 0000 1234 0000 0000")}
+                    .wire();
   Packet second = wire_name("mail.auth.example.net") + from_hex("0001 0001");
   std::string label(63, 'x');
   std::string longest = label + "." + label + "." + label + "." + std::string(44, 'y') + ".auth.example.net";
@@ -99,8 +110,9 @@ std::vector<Seed> nasty_seeds() {
       {"longest-name", query(longest + " TXT edns")},
       {"most-labels", query(many + "auth.example.net TXT")},
       {"two-opts", QueryBuilder("x.test A edns").additional(RawOpt{}.wire()).build()},
-      {"opt-with-owner",
-       QueryBuilder("x.test A").additional(RawRecord{.owner = wire_name("x"), .type = 41, .klass = 512}.wire()).build()},
+      {"opt-with-owner", QueryBuilder("x.test A")
+                             .additional(RawRecord{.owner = wire_name("x"), .type = 41, .klass = 512}.wire())
+                             .build()},
       {"opt-option-overrun",
        QueryBuilder("x.test A").additional(RawOpt{.options = from_hex("0064ffff01")}.wire()).build()},
       {"opt-first", QueryBuilder("www.auth.example.net A").additional(RawOpt{}.wire()).additional(other).build()},

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/support/answer_fixture.hpp"
 #include "tests/support/catch.hpp"
@@ -20,9 +21,16 @@ inline constexpr unsigned kNoError = 0, kFormErr = 1, kServFail = 2, kNxDomain =
 [[nodiscard]] inline bool is_soa(const Lines& authority, std::string_view apex, std::uint32_t serial,
                                  std::uint32_t negative_ttl = 1) {
   if (authority.size() != 1) return false;
-  std::string head = fmt::format("{}. {} IN SOA ns1.auth.example.net. hostmaster.example.net. {} ", apex, negative_ttl,
-                                 serial);
+  std::string head =
+      fmt::format("{}. {} IN SOA ns1.auth.example.net. hostmaster.example.net. {} ", apex, negative_ttl, serial);
   return authority[0].starts_with(head) && authority[0].ends_with(fmt::format(" {}", negative_ttl));
+}
+
+// As long as dns-01 values are (RFC 8555 §8.4): 43 octets, 56 with the record around them.
+[[nodiscard]] inline std::vector<std::string> challenge_values(int count) {
+  std::vector<std::string> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = fmt::format("value-{:037}", i);
+  return values;
 }
 
 // Counters of a query over UDP without EDNS.

@@ -1,4 +1,6 @@
 // RFC 1035 §4, RFC 8906 §3: what is no proper query gets FORMERR when it can be answered at all, and never a crash.
+#include <array>
+
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -20,8 +22,8 @@ TEST_CASE("RFC 1035: messages shorter than a header are dropped", "[protocol]") 
       Reply reply = server.send(whole.substr(0, length), transport);
       INFO(length);
       REQUIRE_FALSE(reply.answered);
-      REQUIRE(reply.counters == (transport == dnsd::Transport::Udp ? "queries_udp dropped_short"
-                                                                    : "queries_tcp dropped_short"));
+      REQUIRE(reply.counters ==
+              (transport == dnsd::Transport::Udp ? "queries_udp dropped_short" : "queries_tcp dropped_short"));
     }
   }
 }
@@ -66,7 +68,7 @@ TEST_CASE("RFC 1035: bad names in the question are format errors", "[protocol]")
   };
   std::string label = "3f";
   for (int i = 0; i < 63; ++i) label += "78";
-  const Bad bad[] = {
+  const auto bad = std::to_array<Bad>({
       {"no end", "03777777"},
       {"a label past the end", "05777777"},
       {"the longest label past the end", "3f7777"},
@@ -82,7 +84,7 @@ TEST_CASE("RFC 1035: bad names in the question are format errors", "[protocol]")
       {"kind 01 behind a label", "016140"},
       {"256 octets", label + label + label + "3e" + std::string(124, '7') + "00"},
       {"far more than 255 octets", label + label + label + label + label + "00"},
-  };
+  });
   for (const Bad& name : bad) {
     INFO(name.what);
     Reply reply = server.send(question_of(name.hex));
@@ -119,7 +121,8 @@ TEST_CASE("RFC 1035: records that mean nothing to us in the additional section a
   AnswerFixture server;
   Packet record = RawRecord{.owner = wire_name("a.b"), .type = 16, .ttl = 1, .rdata = Packet("\1x", 2)}.wire();
   Packet compressed = RawRecord{.owner = from_hex("c00c"), .type = 1, .ttl = 1, .rdata = "abcd"}.wire();
-  Reply reply = server.send(QueryBuilder("www.auth.example.net AAAA").additional(record).additional(compressed).build());
+  Reply reply =
+      server.send(QueryBuilder("www.auth.example.net AAAA").additional(record).additional(compressed).build());
   require_answer(reply, {"www.auth.example.net. 300 IN AAAA 2001:db8::80"});
   REQUIRE(reply.counters == kCountedAnswer);
 

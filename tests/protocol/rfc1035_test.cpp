@@ -5,8 +5,9 @@ namespace countersign::tests {
 
 TEST_CASE("RFC 1035: an answer with two addresses, octet by octet", "[protocol]") {
   AnswerFixture server;
-  Reply reply = server.send(from_hex("abcd 0100 0001 0000 0000 0000"
-                                     "03777777 0461757468 076578616d706c65 036e6574 00 0001 0001"));
+  Reply reply =
+      server.send(from_hex("abcd 0100 0001 0000 0000 0000"
+                           "03777777 0461757468 076578616d706c65 036e6574 00 0001 0001"));
   REQUIRE(to_hex(reply.response) == to_hex(from_hex("abcd 8500 0001 0002 0000 0000"
                                                     "03777777 0461757468 076578616d706c65 036e6574 00 0001 0001"
                                                     "c00c 0001 0001 0000012c 0004 cb007150"
@@ -64,8 +65,8 @@ TEST_CASE("RFC 1035: hosts named in NS, MX and SRV come with their addresses, ot
           Lines{"ns1.auth.example.net. 300 IN A 203.0.113.5", "ns1.auth.example.net. 300 IN AAAA 2001:db8::5"});
 
   Reply mx = server.ask("auth.example.net MX");
-  require_answer(mx, {"auth.example.net. 300 IN MX 10 mail.auth.example.net.",
-                      "auth.example.net. 300 IN MX 20 mx.outside.test."});
+  require_answer(
+      mx, {"auth.example.net. 300 IN MX 10 mail.auth.example.net.", "auth.example.net. 300 IN MX 20 mx.outside.test."});
   REQUIRE(mx.message.additional == Lines{"mail.auth.example.net. 300 IN A 203.0.113.25"});
   REQUIRE(mx.counters == kCountedAnswer);
 
@@ -99,9 +100,9 @@ TEST_CASE("RFC 1034 §4.3.2: the deepest zone that holds the name answers", "[pr
 
 TEST_CASE("RFC 1035 §3.2.4: other classes than IN are refused", "[protocol]") {
   AnswerFixture server;
-  for (std::string_view text : {"version.bind TXT class=CH", "id.server TXT class=CH", "auth.example.net SOA class=CH",
-                                "auth.example.net SOA class=4", "www.auth.example.net A class=254",
-                                "www.auth.example.net A class=0"}) {
+  for (std::string_view text :
+       {"version.bind TXT class=CH", "id.server TXT class=CH", "auth.example.net SOA class=CH",
+        "auth.example.net SOA class=4", "www.auth.example.net A class=254", "www.auth.example.net A class=0"}) {
     INFO(text);
     Reply reply = server.ask(text);
     require_refused(reply);

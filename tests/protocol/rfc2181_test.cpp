@@ -13,7 +13,8 @@ TEST_CASE("RFC 2181 §5: a record given twice is served once", "[protocol]") {
 }
 
 TEST_CASE("RFC 2181 §5.2: one RRset has one TTL, even if it was given several", "[protocol]") {
-  AnswerFixture server({{"auth.example.net", {"ns.outside.test"}, {"www 300 A 203.0.113.80", "www 100 A 203.0.113.81"}}});
+  AnswerFixture server(
+      {{"auth.example.net", {"ns.outside.test"}, {"www 300 A 203.0.113.80", "www 100 A 203.0.113.81"}}});
   // find_broken_rule() judges; the lower one is the choice that lies to nobody.
   Reply reply = server.ask("www.auth.example.net A");
   require_answer(reply, {"www.auth.example.net. 100 IN A 203.0.113.80", "www.auth.example.net. 100 IN A 203.0.113.81"});
@@ -64,9 +65,7 @@ TEST_CASE("RFC 2181 §11: the octets of the zone's name inside a label are not t
 
 TEST_CASE("RFC 2181 §9: what does not fit loses whole RRsets and sets TC", "[protocol]") {
   AnswerFixture server;
-  std::vector<std::string> values;
-  for (int i = 0; i < 16; ++i) values.push_back(fmt::format("{:043}", i));
-  server.publish("full.auth.example.net", values);
+  server.publish("full.auth.example.net", challenge_values(16));
   Reply reply = server.ask("full.auth.example.net TXT");
   REQUIRE(reply.message.tc);
   REQUIRE(reply.message.answer.empty());

@@ -30,8 +30,8 @@ TEST_CASE("RFC 3597 §4: names inside RDATA of later types are written out", "[p
                          {"ns.outside.test"},
                          {"www 300 HTTPS 1 svc.auth.example.net. alpn=h2", "kx 300 KX 10 www.auth.example.net.",
                           "naptr 300 NAPTR 1 1 \"u\" \"s\" \"\" www.auth.example.net."}}});
-  for (std::string_view text : {"www.auth.example.net TYPE65", "kx.auth.example.net TYPE36",
-                                "naptr.auth.example.net TYPE35"}) {
+  for (std::string_view text :
+       {"www.auth.example.net TYPE65", "kx.auth.example.net TYPE36", "naptr.auth.example.net TYPE35"}) {
     INFO(text);
     Reply reply = server.ask(text);
     REQUIRE(reply.message.answer.size() == 1);

@@ -64,9 +64,8 @@ TEST_CASE("RFC 4343: names are published without case, too", "[protocol]") {
 }
 
 TEST_CASE("RFC 1035 §2.3.3: the case of names in records is kept, and they are followed without it", "[protocol]") {
-  AnswerFixture server({{"a.test",
-                         {"ns.outside.test"},
-                         {"alias 300 CNAME WWW.A.Test.", "www 300 A 203.0.113.1", "mx 300 MX 10 WWW"}}});
+  AnswerFixture server(
+      {{"a.test", {"ns.outside.test"}, {"alias 300 CNAME WWW.A.Test.", "www 300 A 203.0.113.1", "mx 300 MX 10 WWW"}}});
   require_answer(server.ask("alias.a.test A"),
                  {"alias.a.test. 300 IN CNAME WWW.A.Test.", "WWW.A.Test. 300 IN A 203.0.113.1"});
   Reply mx = server.ask("mx.a.test MX");

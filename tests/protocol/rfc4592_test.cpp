@@ -5,7 +5,8 @@ namespace countersign::tests {
 
 TEST_CASE("RFC 4592 §2.2.1: a wildcard answers for names that do not exist, at any depth", "[protocol]") {
   AnswerFixture server;
-  for (std::string_view name : {"x.wild.auth.example.net", "y.x.wild.auth.example.net", "a.b.c.d.wild.auth.example.net"}) {
+  for (std::string_view name :
+       {"x.wild.auth.example.net", "y.x.wild.auth.example.net", "a.b.c.d.wild.auth.example.net"}) {
     Reply reply = server.ask(std::string(name) + " TXT");
     require_answer(reply, {std::string(name) + ". 300 IN TXT \"any\""});
     REQUIRE(reply.counters == kCountedAnswer);
@@ -63,7 +64,8 @@ TEST_CASE("RFC 4592 §4.7: a wildcard that is an empty non-terminal gives NODATA
 
 TEST_CASE("RFC 4592 §3.3.1: of two wildcards the one at the closest encloser counts", "[protocol]") {
   AnswerFixture server;
-  require_answer(server.ask("x.deep.wild.auth.example.net TXT"), {"x.deep.wild.auth.example.net. 300 IN TXT \"deeper\""});
+  require_answer(server.ask("x.deep.wild.auth.example.net TXT"),
+                 {"x.deep.wild.auth.example.net. 300 IN TXT \"deeper\""});
   require_nodata(server.ask("x.deep.wild.auth.example.net A"), server);
   require_nodata(server.ask("deep.wild.auth.example.net TXT"), server);
 }
@@ -93,7 +95,8 @@ TEST_CASE("RFC 4592: a value published at a covered name makes it exist, until i
   require_nxdomain(server.ask("x.token.wild.auth.example.net A"), server);
   server.publish("token.wild.auth.example.net", {});
   require_answer(server.ask("token.wild.auth.example.net TXT"), {"token.wild.auth.example.net. 300 IN TXT \"any\""});
-  require_answer(server.ask("x.token.wild.auth.example.net A"), {"x.token.wild.auth.example.net. 300 IN A 203.0.113.99"});
+  require_answer(server.ask("x.token.wild.auth.example.net A"),
+                 {"x.token.wild.auth.example.net. 300 IN A 203.0.113.99"});
 }
 
 TEST_CASE("RFC 4592: a wildcard that is published and taken away covers names only meanwhile", "[protocol]") {
@@ -108,10 +111,9 @@ TEST_CASE("RFC 4592: a wildcard that is published and taken away covers names on
 }
 
 TEST_CASE("RFC 4592: a wildcard right below the apex leaves delegations and nested zones alone", "[protocol]") {
-  AnswerFixture server({{"a.test",
-                         {"ns.outside.test"},
-                         {"* 300 TXT \"all\"", "cut 300 NS ns.outside.test.", "real 300 A 203.0.113.1"}},
-                        {"nested.a.test", {"ns.outside.test"}, {}}});
+  AnswerFixture server(
+      {{"a.test", {"ns.outside.test"}, {"* 300 TXT \"all\"", "cut 300 NS ns.outside.test.", "real 300 A 203.0.113.1"}},
+       {"nested.a.test", {"ns.outside.test"}, {}}});
   require_answer(server.ask("x.a.test TXT"), {"x.a.test. 300 IN TXT \"all\""});
   REQUIRE(server.ask("x.cut.a.test TXT").message.flags() == "qr");
   REQUIRE(server.ask("x.nested.a.test TXT").message.rcode == rcode::kNxDomain);

@@ -1,4 +1,6 @@
 // RFC 6604 and RFC 1034 §3.6.2: aliases are followed as far as our zones go, and the RCODE is the last name's.
+#include <array>
+
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -25,9 +27,9 @@ TEST_CASE("RFC 1034 §4.3.2: an alias is followed from one zone of ours into ano
   require_answer(server.ask("across.auth.example.net A"),
                  {"across.auth.example.net. 300 IN CNAME www.other.example.org.",
                   "www.other.example.org. 300 IN A 198.51.100.80"});
-  require_answer(server.ask("back.other.example.org AAAA"),
-                 {"back.other.example.org. 300 IN CNAME www.auth.example.net.",
-                  "www.auth.example.net. 300 IN AAAA 2001:db8::80"});
+  require_answer(
+      server.ask("back.other.example.org AAAA"),
+      {"back.other.example.org. 300 IN CNAME www.auth.example.net.", "www.auth.example.net. 300 IN AAAA 2001:db8::80"});
   require_answer(server.ask("to-nested.auth.example.net A"),
                  {"to-nested.auth.example.net. 300 IN CNAME www.nested.auth.example.net.",
                   "www.nested.auth.example.net. 300 IN A 203.0.113.91"});
@@ -88,7 +90,8 @@ TEST_CASE("RFC 1034 §4.3.2: an alias below a delegation ends in the referral", 
 
 TEST_CASE("RFC 1034 §5.2.2: a circle of aliases is cut off and answered with what it is", "[protocol]") {
   AnswerFixture server;
-  const std::string_view counters[] = {"queries_udp responses noerror", "queries_tcp responses noerror"};
+  const auto counters =
+      std::to_array<std::string_view>({"queries_udp responses noerror", "queries_tcp responses noerror"});
   for (dnsd::Transport transport : {dnsd::Transport::Udp, dnsd::Transport::Tcp}) {
     Reply self = server.ask("self.auth.example.net A", transport);
     require_answer(self, {"self.auth.example.net. 300 IN CNAME self.auth.example.net."});
@@ -114,8 +117,9 @@ TEST_CASE("RFC 1034 §5.2.2: a circle that does not hold the name asked is cut o
 
 TEST_CASE("RFC 1034 §3.6.2: a very long chain costs bounded work and is answered", "[protocol]") {
   std::vector<std::string> records;
+  records.reserve(201);
   for (int i = 0; i < 200; ++i) records.push_back(fmt::format("c{} 300 CNAME c{}", i, i + 1));
-  records.push_back("c200 300 A 203.0.113.1");
+  records.emplace_back("c200 300 A 203.0.113.1");
   AnswerFixture server({{"a.test", {"ns.outside.test"}, records}});
   Reply reply = server.ask_tcp("c0.a.test A");
   REQUIRE(reply.message.rcode == rcode::kNoError);
@@ -130,8 +134,8 @@ TEST_CASE("RFC 1034 §3.6.2: a very long chain costs bounded work and is answere
 TEST_CASE("RFC 2181 §9: a chain of aliases that does not fit is cut off with TC", "[protocol]") {
   std::string label(60, 'x');
   std::vector<std::string> records;
-  for (int i = 0; i < 10; ++i)
-    records.push_back(fmt::format("{0}{1}.{0} 300 CNAME {0}{2}.{0}", label, i, i + 1));
+  records.reserve(11);
+  for (int i = 0; i < 10; ++i) records.push_back(fmt::format("{0}{1}.{0} 300 CNAME {0}{2}.{0}", label, i, i + 1));
   records.push_back(fmt::format("{0}10.{0} 300 TXT \"end\"", label));
   AnswerFixture server({{"a.test", {"ns.outside.test"}, records}});
   std::string question = fmt::format("{0}0.{0}.a.test TXT", label);

@@ -60,10 +60,9 @@ TEST_CASE("RFC 3225 §3: DO is copied, other flags are not", "[protocol]") {
 
 TEST_CASE("RFC 6891 §6.1.2: unknown options are passed over and not echoed", "[protocol]") {
   AnswerFixture server;
-  for (std::string_view options :
-       {"option=100:", "option=100:00", "option=65535:0102030405", "option=3:", "option=8:00010000",
-        "option=10:0102030405060708", "option=9:", "option=12:0000000000", "option=15:0000",
-        "option=100: option=100: option=100:"}) {
+  for (std::string_view options : {"option=100:", "option=100:00", "option=65535:0102030405",
+                                   "option=3:", "option=8:00010000", "option=10:0102030405060708", "option=9:",
+                                   "option=12:0000000000", "option=15:0000", "option=100: option=100: option=100:"}) {
     INFO(options);
     Reply reply = server.ask(std::string(kQuestion) + " " + std::string(options));
     require_answer(reply, kAnswer);
@@ -143,33 +142,29 @@ TEST_CASE("RFC 6891 §6.1.3: BADVERS comes before every answer but a format erro
 
 TEST_CASE("RFC 6891 §6.2.3: the response is no larger than the client takes, nor than we send", "[protocol]") {
   AnswerFixture server(standard_zones(), 1232);
-  std::vector<std::string> values;
-  for (int i = 0; i < 16; ++i) values.push_back(fmt::format("{:043}", i));
-  server.publish("full.auth.example.net", values);  // 16 * 56 octets behind header and question
+  server.publish("full.auth.example.net", challenge_values(16));  // 16 * 56 octets behind header and question
   struct Case {
     std::string_view size;
     bool fits;
   };
   // 12 + 27 + 16 * 56 + 11 = 946
-  for (const Case& c : {Case{"size=0", false}, Case{"size=511", false}, Case{"size=512", false}, Case{"size=945", false},
-                        Case{"size=946", true}, Case{"size=1232", true}, Case{"size=4096", true},
-                        Case{"size=65535", true}}) {
+  for (const Case& c :
+       {Case{"size=0", false}, Case{"size=511", false}, Case{"size=512", false}, Case{"size=945", false},
+        Case{"size=946", true}, Case{"size=1232", true}, Case{"size=4096", true}, Case{"size=65535", true}}) {
     INFO(c.size);
     Reply reply = server.ask("full.auth.example.net TXT " + std::string(c.size));
     REQUIRE(reply.message.tc == !c.fits);
     REQUIRE(reply.message.opt);
     REQUIRE(reply.message.answer.size() == (c.fits ? 16 : 0));
     if (c.fits) REQUIRE(reply.message.size == 946);
-    REQUIRE(reply.counters == (c.fits ? "queries_udp responses noerror edns"
-                                      : "queries_udp responses noerror truncated edns"));
+    REQUIRE(reply.counters ==
+            (c.fits ? "queries_udp responses noerror edns" : "queries_udp responses noerror truncated edns"));
   }
 }
 
 TEST_CASE("RFC 6891: over TCP the offered size does not matter", "[protocol]") {
   AnswerFixture server;
-  std::vector<std::string> values;
-  for (int i = 0; i < 16; ++i) values.push_back(fmt::format("{:043}", i));
-  server.publish("full.auth.example.net", values);
+  server.publish("full.auth.example.net", challenge_values(16));
   for (std::string_view size : {"size=0", "size=512", "size=65535"}) {
     Reply reply = server.ask_tcp("full.auth.example.net TXT " + std::string(size));
     REQUIRE(reply.message.answer.size() == 16);
@@ -183,8 +178,9 @@ TEST_CASE("RFC 6891 §7: errors have an OPT when the query had one", "[protocol]
   REQUIRE(server.ask("auth.example.net TYPE250 edns").message.opt);
   REQUIRE(server.ask_tcp("auth.example.net AXFR edns").message.opt);
   // RFC 1995 §3: IXFR has the client's SOA in its authority section, before the OPT.
-  Packet soa = RawRecord{.owner = from_hex("c00c"), .type = 6, .ttl = 1, .rdata = from_hex("c00cc00c") + Packet(20, '\0')}
-                   .wire();
+  Packet soa =
+      RawRecord{.owner = from_hex("c00c"), .type = 6, .ttl = 1, .rdata = from_hex("c00cc00c") + Packet(20, '\0')}
+          .wire();
   REQUIRE(server.send(QueryBuilder("auth.example.net IXFR edns").authority(soa).build()).message.opt);
   Reply reply = server.ask("outside.test A edns do");
   REQUIRE(reply.message.opt->flags == 0x8000);

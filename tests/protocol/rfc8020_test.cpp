@@ -1,4 +1,6 @@
 // RFC 8020: NXDOMAIN means nothing below either; so empty non-terminals must be NODATA, and come and go with values.
+#include <array>
+
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -28,9 +30,9 @@ TEST_CASE("RFC 8020: the labels between two zones of ours exist in the upper one
 
 TEST_CASE("RFC 8020: a value makes the names above it exist, and its removal unmakes them", "[protocol]") {
   AnswerFixture server;
-  const std::string_view path[] = {"_acme-challenge.www.example.com.auth.example.net",
-                                   "www.example.com.auth.example.net", "example.com.auth.example.net",
-                                   "com.auth.example.net"};
+  const auto path = std::to_array<std::string_view>({"_acme-challenge.www.example.com.auth.example.net",
+                                                     "www.example.com.auth.example.net", "example.com.auth.example.net",
+                                                     "com.auth.example.net"});
   for (std::string_view name : path) require_nxdomain(server.ask(std::string(name) + " TXT"), server);
 
   server.publish(path[0], {"token"});
@@ -65,7 +67,8 @@ TEST_CASE("RFC 8020: values do not disturb the static names around them", "[prot
   server.publish("auth.example.net", {"at the apex"});
   REQUIRE(server.ask("www.auth.example.net A").message.answer.size() == 2);
   REQUIRE(server.ask("a.b.c.auth.example.net TXT").message.answer.size() == 1);
-  require_answer(server.ask("b.c.auth.example.net TXT"), {"b.c.auth.example.net. 1 IN TXT \"at an empty non-terminal\""});
+  require_answer(server.ask("b.c.auth.example.net TXT"),
+                 {"b.c.auth.example.net. 1 IN TXT \"at an empty non-terminal\""});
   REQUIRE(server.ask("auth.example.net TXT").message.answer.size() == 2);
 
   server.publish("x.www.auth.example.net", {});

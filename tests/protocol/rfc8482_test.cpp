@@ -52,9 +52,7 @@ TEST_CASE("RFC 8482: ANY does not change what exists", "[protocol]") {
 
 TEST_CASE("RFC 8482 §4.1: ANY is no way around the limit of a response", "[protocol]") {
   AnswerFixture server;
-  std::vector<std::string> values;
-  for (int i = 0; i < 16; ++i) values.push_back(fmt::format("{:043}", i));
-  server.publish("full.auth.example.net", values);
+  server.publish("full.auth.example.net", challenge_values(16));
   Reply reply = server.ask("full.auth.example.net ANY");
   REQUIRE(reply.message.tc);
   REQUIRE(reply.message.answer.empty());

@@ -1,4 +1,6 @@
 // RFC 8906 §8 and ISC's genreport: the queries that every server must answer, at the apex.
+#include <array>
+
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -20,7 +22,7 @@ constexpr std::string_view kEdnsNodata = "queries_udp responses noerror nodata e
 constexpr std::string_view kBadVers = "queries_udp responses badvers edns";
 
 // CD may come back in `cd` and `docd` only; we copy it (RFC 4035 §3.1.6). AD, Z, RA and TC never do.
-const Probe kProbes[] = {
+const auto kProbes = std::to_array<Probe>({
     {"dns", "auth.example.net SOA", Want::Soa},
     {"aa", "auth.example.net SOA aa", Want::Soa},
     {"tc", "auth.example.net SOA tc", Want::Soa},
@@ -55,7 +57,7 @@ const Probe kProbes[] = {
     {"ednscookie", "auth.example.net SOA option=10:0102030405060708", Want::Soa, "qr aa", kEdns},
     {"bind11", "auth.example.net SOA do option=10:0102030405060708 option=3:", Want::Soa, "qr aa", kEdns},
     {"dig11", "auth.example.net SOA rd ad option=10:0102030405060708 size=4096", Want::Soa, "qr aa rd", kEdns},
-};
+});
 
 void check(const Probe& probe, const Reply& reply) {
   const Message& message = reply.message;
@@ -89,13 +91,14 @@ void check(const Probe& probe, const Reply& reply) {
 }
 
 // By name in genreport; ANY, AXFR and IXFR have tests of their own.
-constexpr std::string_view kTypes[] = {
-    "A",     "NS",    "MD",     "MF",    "CNAME", "SOA",  "MB",     "MG",    "MR",     "NULL",       "WKS",   "PTR",
-    "HINFO", "MINFO", "MX",     "TXT",   "RP",    "AFSDB", "X25",   "ISDN",  "RT",     "NSAP",       "NSAP-PTR", "SIG",
-    "KEY",   "PX",    "GPOS",   "AAAA",  "LOC",   "NXT",  "SRV",    "NAPTR", "KX",     "CERT",       "TYPE38", "DNAME",
-    "APL",   "DS",    "SSHFP",  "IPSECKEY", "RRSIG", "NSEC", "DNSKEY", "DHCID", "NSEC3", "NSEC3PARAM", "TLSA", "TYPE53",
-    "HIP",   "CDS",   "CDNSKEY", "OPENPGPKEY", "SPF", "NID", "L32",   "L64",   "LP",     "EUI48",      "EUI64", "URI",
-    "CAA",   "TYPE64", "TYPE65", "TYPE32768", "TYPE32769"};
+constexpr auto kTypes = std::to_array<std::string_view>(
+    {"A",       "NS",         "MD",       "MF",        "CNAME",    "SOA",        "MB",   "MG",     "MR",    "NULL",
+     "WKS",     "PTR",        "HINFO",    "MINFO",     "MX",       "TXT",        "RP",   "AFSDB",  "X25",   "ISDN",
+     "RT",      "NSAP",       "NSAP-PTR", "SIG",       "KEY",      "PX",         "GPOS", "AAAA",   "LOC",   "NXT",
+     "SRV",     "NAPTR",      "KX",       "CERT",      "TYPE38",   "DNAME",      "APL",  "DS",     "SSHFP", "IPSECKEY",
+     "RRSIG",   "NSEC",       "DNSKEY",   "DHCID",     "NSEC3",    "NSEC3PARAM", "TLSA", "TYPE53", "HIP",   "CDS",
+     "CDNSKEY", "OPENPGPKEY", "SPF",      "NID",       "L32",      "L64",        "LP",   "EUI48",  "EUI64", "URI",
+     "CAA",     "TYPE64",     "TYPE65",   "TYPE32768", "TYPE32769"});
 
 }  // namespace
 

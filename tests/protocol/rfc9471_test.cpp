@@ -94,7 +94,8 @@ TEST_CASE("RFC 9471 §3: glue that fits exactly is sent without TC", "[protocol]
 }
 
 TEST_CASE("RFC 1034 §4.2.1: a delegation to servers elsewhere has no glue", "[protocol]") {
-  AnswerFixture server({{"a.test", {"ns.outside.test"}, {"cut 600 NS ns.outside.test.", "cut 600 NS ns.elsewhere.test."}}});
+  AnswerFixture server(
+      {{"a.test", {"ns.outside.test"}, {"cut 600 NS ns.outside.test.", "cut 600 NS ns.elsewhere.test."}}});
   Reply reply = server.ask("www.cut.a.test A");
   REQUIRE(reply.message.flags() == "qr");
   REQUIRE(reply.message.authority ==
@@ -139,8 +140,8 @@ TEST_CASE("RFC 1034 §4.2.1: a zone of ours below a zone that we delegated away 
     server.publish("_acme-challenge.www.cut.a.test", {"token"});
     require_answer(server.ask("_acme-challenge.www.cut.a.test TXT"),
                    {"_acme-challenge.www.cut.a.test. 1 IN TXT \"token\""});
-    for (std::string_view text : {"www.cut.a.test A", "cut.a.test A", "x.www.cut.a.test A", "www.cut.a.test DS",
-                                  "x.cut.a.test TXT"}) {
+    for (std::string_view text :
+         {"www.cut.a.test A", "cut.a.test A", "x.www.cut.a.test A", "www.cut.a.test DS", "x.cut.a.test TXT"}) {
       INFO(text);
       Reply reply = server.ask(text);
       REQUIRE(reply.message.flags() == "qr");

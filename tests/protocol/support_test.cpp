@@ -1,4 +1,6 @@
 // The tests' own tools: a walk that finds nothing wrong with anything would make every test above pass.
+#include <array>
+
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -15,7 +17,7 @@ TEST_CASE("the strict walk finds each kind of defect", "[protocol]") {
     std::string_view hex;
     std::string_view what;
   };
-  const Bad bad[] = {
+  const auto bad = std::to_array<Bad>({
       {"0000 8400 0000 0000 0000", "too early"},
       {"0000 8400 0001 0000 0000 0000 0178 00 0002", "too early"},
       {"0000 8400 0002 0000 0000 0000 00 0002 0001 00 0002 0001", "one question"},
@@ -35,7 +37,7 @@ TEST_CASE("the strict walk finds each kind of defect", "[protocol]") {
       {"0000 8400 0000 0000 0000 0001 0178 00 0029 0200 00000000 0000", "with an owner"},
       {"0000 8400 0000 0000 0000 0001 00 0029 0200 00000000 0002 0001", "half an EDNS option"},
       {"0000 8400 0000 0000 0000 0001 00 0029 0200 00000000 0004 00010001", "too long"},
-  };
+  });
   for (const Bad& message : bad) {
     INFO(message.hex);
     std::string defect = find_wire_defect(from_hex(message.hex));
@@ -47,7 +49,7 @@ TEST_CASE("the strict walk finds each kind of defect", "[protocol]") {
 TEST_CASE("the rules find each kind of wrong response", "[protocol]") {
   AnswerFixture server;
   Reply good = server.ask("mail.auth.example.net TXT id=7 rd");
-  auto broken = [&](std::string response) {
+  auto broken = [&](const std::string& response) {
     return find_broken_rule(good.query, response, dnsd::Transport::Udp, 1232);
   };
   auto with_octet = [&](std::size_t at, unsigned value) {

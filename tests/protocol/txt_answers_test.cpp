@@ -5,17 +5,6 @@
 
 namespace countersign::tests {
 
-namespace {
-
-// As long as a dns-01 value (RFC 8555 §8.4).
-std::vector<std::string> challenge_values(int count) {
-  std::vector<std::string> values;
-  for (int i = 0; i < count; ++i) values.push_back(fmt::format("value-{:037}", i));
-  return values;
-}
-
-}  // namespace
-
 TEST_CASE("a TXT value is served, octet by octet", "[protocol]") {
   AnswerFixture server;
   server.publish("x.auth.example.net", {"token"});
@@ -90,7 +79,8 @@ TEST_CASE("a long TXT value is cut into strings of 255 octets", "[protocol]") {
 TEST_CASE("static TXT records may have several strings and empty ones", "[protocol]") {
   AnswerFixture server;
   Reply reply = server.ask("texts.auth.example.net TXT");
-  require_answer(reply, {"texts.auth.example.net. 300 IN TXT \"one\" \"two\"", "texts.auth.example.net. 300 IN TXT \"\""});
+  require_answer(reply,
+                 {"texts.auth.example.net. 300 IN TXT \"one\" \"two\"", "texts.auth.example.net. 300 IN TXT \"\""});
   REQUIRE(reply.counters == kCountedAnswer);
 }
 

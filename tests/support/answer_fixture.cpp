@@ -16,24 +16,24 @@ using dnsd::Transport;
 
 struct NamedCounter {
   std::string_view name;
-  base::Counter Counters::*counter;
+  base::Counter Counters::* counter;
 };
-constexpr NamedCounter kCounters[] = {{"queries_udp", &Counters::queries_udp},
-                                      {"queries_tcp", &Counters::queries_tcp},
-                                      {"responses", &Counters::responses},
-                                      {"dropped_short", &Counters::dropped_short},
-                                      {"dropped_response", &Counters::dropped_response},
-                                      {"noerror", &Counters::noerror},
-                                      {"nxdomain", &Counters::nxdomain},
-                                      {"formerr", &Counters::formerr},
-                                      {"notimp", &Counters::notimp},
-                                      {"refused", &Counters::refused},
-                                      {"badvers", &Counters::badvers},
-                                      {"servfail", &Counters::servfail},
-                                      {"nodata", &Counters::nodata},
-                                      {"referral", &Counters::referral},
-                                      {"truncated", &Counters::truncated},
-                                      {"edns", &Counters::edns}};
+constexpr auto kCounters = std::to_array<NamedCounter>({{"queries_udp", &Counters::queries_udp},
+                                                        {"queries_tcp", &Counters::queries_tcp},
+                                                        {"responses", &Counters::responses},
+                                                        {"dropped_short", &Counters::dropped_short},
+                                                        {"dropped_response", &Counters::dropped_response},
+                                                        {"noerror", &Counters::noerror},
+                                                        {"nxdomain", &Counters::nxdomain},
+                                                        {"formerr", &Counters::formerr},
+                                                        {"notimp", &Counters::notimp},
+                                                        {"refused", &Counters::refused},
+                                                        {"badvers", &Counters::badvers},
+                                                        {"servfail", &Counters::servfail},
+                                                        {"nodata", &Counters::nodata},
+                                                        {"referral", &Counters::referral},
+                                                        {"truncated", &Counters::truncated},
+                                                        {"edns", &Counters::edns}});
 static_assert(sizeof(Counters) == std::size(kCounters) * sizeof(base::Counter), "a counter is missing in the table");
 
 using CounterValues = std::array<std::uint64_t, std::size(kCounters)>;

@@ -37,8 +37,8 @@ struct Reply {
   dnsd::Seen seen;
 };
 
-// The first rule broken that holds for each response whatever was asked (ID, QR, opcode, question, size, flags, OPT, SOA
-// with negatives, whole and well-formed); "" when none. `response` is empty when there was none.
+// The first rule broken that holds for each response whatever was asked (ID, QR, opcode, question, size, flags, OPT,
+// SOA with negatives, whole and well-formed); "" when none. `response` is empty when there was none.
 [[nodiscard]] std::string find_broken_rule(std::string_view query, std::string_view response, dnsd::Transport transport,
                                            std::uint16_t max_udp_payload);
 

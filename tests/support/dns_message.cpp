@@ -2,6 +2,7 @@
 
 #include <ldns/ldns.h>
 
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <map>
@@ -47,8 +48,14 @@ struct HeaderBit {
   std::string_view name;
   std::uint16_t bit;
 };
-constexpr HeaderBit kHeaderBits[] = {{"qr", 0x8000}, {"aa", 0x0400}, {"tc", 0x0200}, {"rd", 0x0100},
-                                     {"ra", 0x0080}, {"z", 0x0040},  {"ad", 0x0020}, {"cd", 0x0010}};
+constexpr auto kHeaderBits = std::to_array<HeaderBit>({{"qr", 0x8000},
+                                                       {"aa", 0x0400},
+                                                       {"tc", 0x0200},
+                                                       {"rd", 0x0100},
+                                                       {"ra", 0x0080},
+                                                       {"z", 0x0040},
+                                                       {"ad", 0x0020},
+                                                       {"cd", 0x0010}});
 
 }  // namespace
 
@@ -73,7 +80,8 @@ Packet wire_name(std::string_view text) {
       label += static_cast<char>(std::stoi(std::string(text.substr(i + 1, 3))));
       i += 3;
     } else {
-      if (text[i] == '\\' && ++i == text.size()) reject("name ends in a backslash", text);
+      if (text[i] == '\\') ++i;
+      if (i == text.size()) reject("name ends in a backslash", text);
       label += text[i];
     }
   }
@@ -168,7 +176,8 @@ void QueryBuilder::read_word(std::string_view word) {
   } else if (key == "option") {
     std::size_t colon = value.find(':');
     Packet data = colon == std::string_view::npos ? "" : from_hex(value.substr(colon + 1));
-    opt().options += wire_u16(number(value.substr(0, colon))) + wire_u16(static_cast<std::uint16_t>(data.size())) + data;
+    opt().options +=
+        wire_u16(number(value.substr(0, colon))) + wire_u16(static_cast<std::uint16_t>(data.size())) + data;
   } else {
     reject("unknown word in a query", word);
   }
@@ -211,7 +220,7 @@ Packet query(std::string_view text) {
 }
 
 std::string Message::flags() const {
-  const bool set[] = {qr, aa, tc, rd, ra, z, ad, cd};
+  const auto set = std::to_array<bool>({qr, aa, tc, rd, ra, z, ad, cd});
   std::string text;
   for (std::size_t i = 0; i < std::size(set); ++i)
     if (set[i]) text += (text.empty() ? "" : " ") + std::string(kHeaderBits[i].name);

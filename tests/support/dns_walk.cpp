@@ -1,6 +1,7 @@
 // The strict walk over a message, written from RFC 1035 §4 without a look at the code under test.
 #include <fmt/format.h>
 
+#include <array>
 #include <set>
 
 #include "tests/support/dns_message.hpp"
@@ -174,7 +175,7 @@ std::string Walk::run() {
   if (!need(kHeader)) return defect_;
   at_ = 4;
   unsigned questions = take_u16();
-  const unsigned counts[] = {take_u16(), take_u16(), take_u16()};
+  const auto counts = std::to_array<unsigned>({take_u16(), take_u16(), take_u16()});
   if (questions > 1) fail("more than one question");
   for (unsigned i = 0; i < questions && defect_.empty(); ++i) question();
   for (std::size_t section = 0; section < std::size(counts); ++section)
