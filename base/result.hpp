@@ -10,6 +10,7 @@
 namespace countersign::base {
 
 enum class ErrorCode {
+  Usage,        // the person who asked, or the configuration, wants what cannot be
   Invalid,      // input from outside that cannot be accepted as it is
   NotFound,     // the thing named does not exist
   Exists,       // the thing named exists already, or is in use

@@ -84,8 +84,9 @@ void announce_ready(const DaemonFacts& facts, const conf::Config& config) {
   notify_service_manager("READY=1");
 }
 
-// Everything between "privileges dropped" and the end. Members are destroyed in reverse: the publisher, whose last
-// completions post to the loop, before the loop and the table.
+// Everything between "privileges dropped" and the end. Members are destroyed in reverse: the workers,
+// which read what the publisher's nodes point to, before the publisher; the publisher, whose last completions post to
+// the loop, before the loop and the table.
 class Daemon {
  public:
   Daemon(const conf::Config& config, unsigned workers)
@@ -190,6 +191,7 @@ class Daemon {
   zones::Epochs::Reader* tcp_reader_ = nullptr;
   DaemonFacts facts_;
   asio::io_context context_{1};
+  std::unique_ptr<zones::Publisher> publisher_;
   asio::signal_set signals_{context_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer drain_timer_{context_};
   std::chrono::steady_clock::time_point drain_began_{};
@@ -197,7 +199,6 @@ class Daemon {
   SeenStream seen_{context_.get_executor(), clock_};
   std::vector<std::unique_ptr<UdpWorker>> workers_;
   std::optional<TcpServer> tcp_;
-  std::unique_ptr<zones::Publisher> publisher_;
   std::optional<ControlApi> api_;
   std::optional<ControlServer> control_;
 };

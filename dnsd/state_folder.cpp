@@ -39,6 +39,22 @@ bool give_store(int folder, const Account& account) {
   return true;
 }
 
+// Who owns STATE can put another folder in place of STATE/acme, where root writes keys (interface: only root can).
+Result<void> check_state(int folder, const fs::path& path, const std::optional<Account>& account) {
+  struct stat found{};
+  if (fstat(folder, &found) != 0) return failure(path, errno);
+  if (!account) return {};
+  if (found.st_uid != geteuid() || (found.st_mode & 022U) != 0)
+    return base::fail(ErrorCode::Denied,
+                      "the folder \"{}\" belongs to the user with id {} and has mode {:04o}, so that others than root "
+                      "could replace what is in it; chown root and chmod 755 it, or set state_dir",
+                      path.string(), found.st_uid, found.st_mode & 07777U);
+  // The daemon's user passes through it.
+  if ((found.st_mode & 0755U) != 0755U && fchmod(folder, (found.st_mode & 07777U) | 0755U) != 0)
+    return failure(path, errno);
+  return {};
+}
+
 Result<void> own_folder(int folder, const fs::path& path, const std::optional<Account>& account) {
   struct stat found{};
   if (fstat(folder, &found) != 0) return failure(path, errno);
@@ -62,10 +78,11 @@ Result<fs::path> prepare_state_folder(const fs::path& state, const std::optional
   mode_t before = umask(022);
   auto made = base::make_directories(state, 0755);
   umask(before);
-  if (!made) return base::fail(made.error());
+  if (!made) return base::fail(made.error().code, "{}; start as root or set state_dir", made.error().message);
   fs::path path = state / kName;
   Descriptor parent(open(state.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent) return failure(state, errno);
+  if (auto checked = check_state(parent.get(), state, account); !checked) return base::fail(checked.error());
   if (mkdirat(parent.get(), kName, 0700) != 0 && errno != EEXIST) return failure(path, errno);
   Descriptor folder(openat(parent.get(), kName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder && (errno == ELOOP || errno == ENOTDIR))

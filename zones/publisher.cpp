@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 // More than any sane load leaves waiting; beyond it callers are told at once instead of after a long queue.
 constexpr std::size_t kMaxWaiting = 65'536;
 // One transaction: large enough that the disk's sync is shared by many, small enough to stay below 0.1 s.
-constexpr std::size_t kMaxGroup = 4096;
+constexpr std::int64_t kMaxGroup = 4096;
 // The wall clock is compared this often at least; also the longest sleep.
 constexpr milliseconds kLongestSleep{60'000};
 constexpr milliseconds kRetryAfterFailure{1'000};
@@ -91,7 +91,8 @@ class Publisher::Impl {
   std::vector<StoredSerial> serials_;
   milliseconds lifetime_;
   LifetimeClock clock_;
-  StoreSnapshot counts_;  // commits, prunes, store_ok, store_error
+  std::int64_t pruned_until_ = INT64_MIN;  // deadlines that memory, but not the disk, has done with
+  StoreSnapshot counts_;                   // commits, prunes, store_ok, store_error
 
   std::mutex mutex_;  // guards the three below
   std::condition_variable wake_;
@@ -103,7 +104,7 @@ class Publisher::Impl {
 void Publisher::Impl::refuse(Job& job, std::string_view why) {
   if (auto* change = std::get_if<ChangeJob>(&job)) change->done(fail(ErrorCode::Unavailable, "{}", why));
   if (auto* list = std::get_if<ListJob>(&job)) list->done(fail(ErrorCode::Unavailable, "{}", why));
-  if (auto* snapshot = std::get_if<SnapshotJob>(&job)) snapshot->done({});
+  if (auto* snapshot = std::get_if<SnapshotJob>(&job)) snapshot->done(fail(ErrorCode::Unavailable, "{}", why));
 }
 
 void Publisher::Impl::enqueue(Job job) {
@@ -177,7 +178,9 @@ Result<void> Publisher::Impl::fill() {
   if (!read) return read;
   publish();
   if (homeless > 0)
-    base::log::warn("values in the store belong to no zone and are not served", {{"values", std::to_string(homeless)}});
+    base::log::warn(
+        "values in the store belong to no zone and are not served; restore their [[zone]], or let them expire",
+        {{"values", std::to_string(homeless)}});
   records_.reclaim();
   return {};
 }
@@ -185,10 +188,7 @@ Result<void> Publisher::Impl::fill() {
 milliseconds Publisher::Impl::sleep_time() {
   if (!counts_.store_ok) return kRetryAfterFailure;
   auto deadline = store_.next_deadline();
-  if (!deadline) {
-    note_failure(deadline.error());
-    return kRetryAfterFailure;
-  }
+  if (!deadline) return kRetryAfterFailure;
   if (!*deadline) return kLongestSleep;
   milliseconds left(**deadline - to_milliseconds(clock_.now()));
   return std::clamp(left, milliseconds(1), kLongestSleep);
@@ -221,7 +221,7 @@ void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
   for (Job& job : jobs) {
     if (auto* change = std::get_if<ChangeJob>(&job)) {
       group.push_back(std::move(*change));
-      if (group.size() == kMaxGroup) flush();
+      if (group.size() == static_cast<std::size_t>(kMaxGroup)) flush();
       continue;
     }
     flush();  // whoever asks sees what was submitted before
@@ -266,7 +266,7 @@ void Publisher::Impl::run_list(const ListJob& job) {
   std::vector<PublishedValue> found;
   std::int64_t now = to_milliseconds(clock_.now());
   auto add = [&](const Name& name, const StoredValue& value) {
-    if (value.expires && *value.expires <= now) return;
+    if ((value.expires && *value.expires <= now) || !records_.place(name)) return;
     PublishedValue published{name, value.value, value.owner, std::nullopt};
     if (value.expires) published.expires = from_milliseconds(*value.expires);
     found.push_back(std::move(published));
@@ -297,7 +297,7 @@ void Publisher::Impl::follow_clock() {
   if (drift > -kClockStep && drift < kClockStep) return;
   // The clock was set: what is left of each lifetime stays, told in the new time.
   auto shifted = store_.begin();
-  if (shifted) shifted = store_.shift_deadlines(drift.count());
+  if (shifted) shifted = store_.shift_deadlines(drift.count(), to_milliseconds(clock_.now() + drift));
   if (shifted) shifted = store_.commit();
   if (!shifted) {
     store_.rollback();
@@ -305,6 +305,9 @@ void Publisher::Impl::follow_clock() {
     return;  // deadlines go on in the old time until this succeeds
   }
   clock_.follow(drift);
+  pruned_until_ = INT64_MIN;  // it was told in the old time
+  ++counts_.commits;
+  note_success();
   base::log::info("the clock was set; deadlines moved with it", {{"milliseconds", std::to_string(drift.count())}});
 }
 
@@ -321,17 +324,20 @@ void Publisher::Impl::prune() {
       return;
     }
     counts_.prunes += *pruned;
+    pruned_until_ = INT64_MIN;
     ++counts_.commits;
     note_success();
-    if (*pruned < kMaxGroup) return;
+    if (*pruned < static_cast<std::size_t>(kMaxGroup)) return;
   }
 }
 
 // The disk cannot forget them now, but nobody is told of them any more.
 void Publisher::Impl::prune_in_memory() {
   std::int64_t now = to_milliseconds(clock_.now());
-  auto expired = store_.expired(now, kMaxGroup);
+  constexpr std::int64_t kAll = -1;  // no LIMIT
+  auto expired = store_.expired(pruned_until_, now, kAll);
   if (!expired) return;
+  pruned_until_ = now;
   for (const auto& [name, value] : *expired) {
     auto values = store_.values(name);
     if (values && records_.place(name)) records_.publish(name, unexpired(*values, now));

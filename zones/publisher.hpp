@@ -58,7 +58,8 @@ struct StoreSnapshot {
 // (the store cannot write: nothing was changed; or it is shutting down).
 using ChangeCompletion = std::function<void(base::Result<std::vector<PublishedValue>>)>;
 using ListCompletion = std::function<void(base::Result<std::vector<PublishedValue>>)>;
-using SnapshotCompletion = std::function<void(StoreSnapshot)>;
+// Error: Unavailable (too busy, or shutting down).
+using SnapshotCompletion = std::function<void(base::Result<StoreSnapshot>)>;
 
 class Publisher {
  public:
@@ -75,7 +76,7 @@ class Publisher {
   Publisher& operator=(const Publisher&) = delete;
 
   void submit(TxtChange change, ChangeCompletion done);
-  // All values, or those of `name`, in the order of names.
+  // All values that are served, or those of `name`, in the order of names.
   void list(std::optional<base::Name> name, ListCompletion done);
   void snapshot(SnapshotCompletion done);
 

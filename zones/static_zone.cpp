@@ -1,8 +1,8 @@
 #include "zones/static_zone.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
+#include <tuple>
 
 #include "base/encoding.hpp"
 #include "zones/master_file.hpp"
@@ -190,11 +190,17 @@ std::vector<StaticZone> build_static_zones(const conf::Config& config, std::vect
   std::vector<StaticZone> zones;
   for (std::size_t i = 0; i < config.zones.size(); ++i) {
     const conf::Zone& zone = config.zones[i];
+    // Its name or servers are a problem already; what would be said of its records would not help.
+    if (zone.name.is_root() || zone.nameservers.empty()) continue;
     std::vector<Name> nested;
     for (const conf::Zone& other : config.zones)
       if (other.name != zone.name && other.name.is_within(zone.name)) nested.push_back(other.name);
     zones.push_back(ZoneCheck(zone, i, std::move(nested), problems).run());
   }
+  // Those of the loader and ours together, in the order of the file.
+  std::sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
+    return std::tie(a.at.line, a.at.column, a.key) < std::tie(b.at.line, b.at.column, b.key);
+  });
   return zones;
 }
 

@@ -29,9 +29,9 @@ struct StaticZone {
   [[nodiscard]] std::string digest() const;
 };
 
-// Reads `records` and `file` of every zone through ldns. What is wrong is added to `problems`, with the record's
-// position: bad syntax, an owner outside the zone, CNAME beside other data or at the apex, DNAME, a class other than
-// IN, a name server inside the zone without address.
+// Reads `records` and `file` of every zone through ldns. What is wrong is added to `problems`, which is sorted then,
+// with the record's position: bad syntax, an owner outside the zone, CNAME beside other data or at the apex, DNAME, a
+// class other than IN, a name server inside the zone without address.
 [[nodiscard]] std::vector<StaticZone> build_static_zones(const conf::Config& config,
                                                          std::vector<conf::Problem>& problems);
 

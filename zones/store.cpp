@@ -36,6 +36,7 @@ constexpr const char* kSchema = R"(
     owner   TEXT NOT NULL,
     added   INTEGER NOT NULL,
     expires INTEGER,
+    lifetime INTEGER NOT NULL,
     PRIMARY KEY (name, value)
   ) WITHOUT ROWID;
   CREATE INDEX txt_expires ON txt (expires) WHERE expires IS NOT NULL;
@@ -61,14 +62,15 @@ constexpr std::array<const char*, kStatementCount> kStatements{
     "BEGIN IMMEDIATE",
     "COMMIT",
     "ROLLBACK",
-    "SELECT name, value, owner, added, expires FROM txt WHERE name = ?1 ORDER BY added, value",
-    "INSERT INTO txt (name, value, owner, added, expires) VALUES (?1, ?2, ?3, ?4, ?5) "
-    "ON CONFLICT (name, value) DO UPDATE SET owner = excluded.owner, expires = excluded.expires",
+    "SELECT name, value, owner, added, expires, lifetime FROM txt WHERE name = ?1 ORDER BY added, value",
+    "INSERT INTO txt (name, value, owner, added, expires, lifetime) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
+    "ON CONFLICT (name, value) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, "
+    "lifetime = excluded.lifetime",
     "DELETE FROM txt WHERE name = ?1 AND value = ?2",
-    "SELECT name, value, owner, added, expires FROM txt ORDER BY name, added, value",
-    "SELECT name, value FROM txt WHERE expires <= ?1 ORDER BY expires LIMIT ?2",
+    "SELECT name, value, owner, added, expires, lifetime FROM txt ORDER BY name, added, value",
+    "SELECT name, value FROM txt WHERE expires > ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3",
     "SELECT min(expires) FROM txt WHERE expires IS NOT NULL",
-    "UPDATE txt SET expires = expires + ?1 WHERE expires IS NOT NULL",
+    "UPDATE txt SET expires = min(expires + ?1, ?2 + lifetime) WHERE expires IS NOT NULL",
     "SELECT serial, digest FROM zone WHERE name = ?1",
     "INSERT INTO zone (name, serial, digest) VALUES (?1, ?2, ?3) "
     "ON CONFLICT (name) DO UPDATE SET serial = excluded.serial, digest = excluded.digest",
@@ -143,7 +145,7 @@ class Use {
     return Name::from_wire(base::as_bytes({blob, length}));
   }
   [[nodiscard]] StoredValue column_value() const {
-    return {column_text(1), column_text(2), column_integer(3), column_optional(4)};
+    return {column_text(1), column_text(2), column_integer(3), column_optional(4), column_integer(5)};
   }
 
  private:
@@ -168,7 +170,10 @@ Result<void> Store::Connection::migrate() const {
   if (!id || !version || !tables) return failure("read");
   if (*id == kApplicationId && *version == kVersion) return {};
   if (*id == kApplicationId && *version > kVersion)
-    return fail(ErrorCode::Invalid, "\"{}\" was written by a later countersignd (store version {}, this one knows {})",
+    return fail(ErrorCode::Invalid,
+                "\"{}\" was written by a later countersignd (store version {}, this one knows {}); install that one, "
+                "or move the "
+                "store away",
                 file, *version, kVersion);
   if (*id != 0 || *tables != 0)
     return fail(ErrorCode::Invalid, "\"{}\" is not a store of countersignd; move it away", file);
@@ -210,8 +215,8 @@ Result<Store> Store::open(const std::filesystem::path& file) {
   for (std::size_t i = 0; i < kStatementCount; ++i) {
     sqlite3_stmt* statement = nullptr;
     if (sqlite3_prepare_v3(raw, kStatements[i], -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
-      return fail(ErrorCode::Invalid, "\"{}\" is damaged or not a store of countersignd: {}", file.string(),
-                  sqlite3_errmsg(raw));
+      return fail(ErrorCode::Invalid, "\"{}\" is damaged or not a store of countersignd: {}; move it away",
+                  file.string(), sqlite3_errmsg(raw));
     connection->statements[i].reset(statement);
   }
   return Store(std::move(connection));
@@ -253,7 +258,12 @@ Result<std::vector<StoredValue>> Store::values(const Name& name) {
 
 Result<void> Store::put(const Name& name, const StoredValue& value) {
   Use use(connection_->statements[kPut].get());
-  use.name(name).text(value.value).text(value.owner).integer(value.added).optional(value.expires);
+  use.name(name)
+      .text(value.value)
+      .text(value.owner)
+      .integer(value.added)
+      .optional(value.expires)
+      .integer(value.lifetime);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }
@@ -276,9 +286,10 @@ Result<void> Store::each(const Visit& visit) {
   return {};
 }
 
-Result<std::vector<std::pair<Name, std::string>>> Store::expired(std::int64_t now, std::size_t limit) {
+Result<std::vector<std::pair<Name, std::string>>> Store::expired(std::int64_t after, std::int64_t now,
+                                                                 std::int64_t limit) {
   Use use(connection_->statements[kExpired].get());
-  use.integer(now).integer(static_cast<std::int64_t>(limit));
+  use.integer(after).integer(now).integer(limit);
   std::vector<std::pair<Name, std::string>> found;
   int status = SQLITE_ROW;
   while ((status = use.step()) == SQLITE_ROW) {
@@ -295,9 +306,9 @@ Result<std::optional<std::int64_t>> Store::next_deadline() {
   return use.column_optional(0);
 }
 
-Result<void> Store::shift_deadlines(std::int64_t milliseconds) {
+Result<void> Store::shift_deadlines(std::int64_t drift, std::int64_t now) {
   Use use(connection_->statements[kShift].get());
-  use.integer(milliseconds);
+  use.integer(drift).integer(now);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }

@@ -21,6 +21,7 @@ struct StoredValue {
   std::string owner;
   std::int64_t added = 0;               // milliseconds since 1970
   std::optional<std::int64_t> expires;  // the same; absent: never
+  std::int64_t lifetime = 0;            // milliseconds that it was given last; 0: for ever
 };
 
 struct StoredSerial {
@@ -51,11 +52,13 @@ class Store {
   using Visit = std::function<void(const base::Name& name, const StoredValue& value)>;
   // All values, name by name.
   [[nodiscard]] base::Result<void> each(const Visit& visit);
-  // Up to `limit` values whose deadline is at or before `now`.
-  [[nodiscard]] base::Result<std::vector<std::pair<base::Name, std::string>>> expired(std::int64_t now,
-                                                                                      std::size_t limit);
+  // Up to `limit` values whose deadline is behind `after` and not behind `now`, the oldest first.
+  [[nodiscard]] base::Result<std::vector<std::pair<base::Name, std::string>>> expired(std::int64_t after,
+                                                                                      std::int64_t now,
+                                                                                      std::int64_t limit);
   [[nodiscard]] base::Result<std::optional<std::int64_t>> next_deadline();
-  [[nodiscard]] base::Result<void> shift_deadlines(std::int64_t milliseconds);
+  // Deadlines move with the clock, by `drift` to `now`; none gets further away than its value's lifetime.
+  [[nodiscard]] base::Result<void> shift_deadlines(std::int64_t drift, std::int64_t now);
 
   [[nodiscard]] base::Result<std::optional<StoredSerial>> serial(const base::Name& zone);
   [[nodiscard]] base::Result<void> set_serial(const base::Name& zone, const StoredSerial& serial);

@@ -40,7 +40,8 @@ Result<TxtTransaction::Touched*> TxtTransaction::touch(const Name& name, std::si
 
 Result<void> TxtTransaction::apply(const TxtChange& change, std::chrono::milliseconds default_lifetime) {
   auto zone = records_.place(change.name);
-  if (!zone) return base::fail(zone.error());
+  if (!zone && change.kind == TxtChange::Kind::Add) return base::fail(zone.error());
+  if (!zone) return remove_unserved(change);
   auto touched = touch(change.name, *zone);
   if (!touched) return base::fail(touched.error());
   switch (change.kind) {
@@ -63,8 +64,8 @@ Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched,
                                  std::chrono::milliseconds default_lifetime) {
   if (!change.value)
     return base::fail(base::ErrorCode::Invalid, "a value to add to \"{}\" is missing", change.name.text());
-  StoredValue value{change.value->text(), change.owner, now_, std::nullopt};
   auto lifetime = change.lifetime.value_or(default_lifetime);
+  StoredValue value{change.value->text(), change.owner, now_, std::nullopt, lifetime.count()};
   if (lifetime.count() > 0) value.expires = now_ + lifetime.count();
   auto same = std::find_if(touched.values.begin(), touched.values.end(),
                            [&](const StoredValue& present) { return present.value == value.value; });
@@ -80,6 +81,7 @@ Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched,
     changed_.insert(change.name);
   } else {
     same->expires = value.expires;
+    same->lifetime = value.lifetime;
     same->owner = value.owner;
   }
   return {};
@@ -96,8 +98,21 @@ Result<void> TxtTransaction::remove(const Name& name, const std::string& value, 
   return {};
 }
 
-Result<std::size_t> TxtTransaction::prune(std::size_t limit) {
-  auto expired = store_.expired(now_, limit);
+// Of a zone that is configured no longer, or below a static record that came later: nobody is told of these values now,
+// but they would come back with the zone.
+Result<void> TxtTransaction::remove_unserved(const TxtChange& change) {
+  auto values = store_.values(change.name);
+  if (!values) return base::fail(values.error());
+  for (const StoredValue& value : *values) {
+    if (change.kind == TxtChange::Kind::Remove && change.value && value.value != change.value->text()) continue;
+    if (auto begun = begin_once(); !begun) return begun;
+    if (auto removed = store_.remove(change.name, value.value); !removed) return removed;
+  }
+  return {};
+}
+
+Result<std::size_t> TxtTransaction::prune(std::int64_t limit) {
+  auto expired = store_.expired(INT64_MIN, now_, limit);
   if (!expired) return base::fail(expired.error());
   for (const auto& [name, value] : *expired) {
     if (auto begun = begin_once(); !begun) return base::fail(begun.error());

@@ -21,7 +21,7 @@ class TxtTransaction {
   // The change's own error leaves the transaction whole; Unavailable means that it is lost: call abandon().
   [[nodiscard]] base::Result<void> apply(const TxtChange& change, std::chrono::milliseconds default_lifetime);
   // Takes values past their deadline away, at most `limit`; returns how many.
-  [[nodiscard]] base::Result<std::size_t> prune(std::size_t limit);
+  [[nodiscard]] base::Result<std::size_t> prune(std::int64_t limit);
 
   // Makes it durable, with one serial more for each zone it changed, then visible. Error: Unavailable; abandon() then.
   [[nodiscard]] base::Result<void> finish();
@@ -42,6 +42,7 @@ class TxtTransaction {
   [[nodiscard]] base::Result<void> add(const TxtChange& change, Touched& touched,
                                        std::chrono::milliseconds default_lifetime);
   [[nodiscard]] base::Result<void> remove(const base::Name& name, const std::string& value, Touched& touched);
+  [[nodiscard]] base::Result<void> remove_unserved(const TxtChange& change);
 
   Store& store_;
   ZoneRecords& records_;

@@ -122,6 +122,11 @@ Result<void> ZoneRecords::check_limits(const Name& name, const std::vector<std::
     if (set.type != record_type::kTxt) continue;
     for (const std::string& rdata : set.rdatas) octets += kRecordOctets + rdata.size();
   }
+  if (octets > limits_.max_udp_payload && values.size() == 1)
+    return fail(ErrorCode::Invalid,
+                "the value for \"{}\" is too long for a response of {} octets; shorten it or raise "
+                "dns.max_udp_payload",
+                name.text(), limits_.max_udp_payload);
   if (octets > limits_.max_udp_payload)
     return fail(ErrorCode::Full, "the values of \"{}\" would outgrow a response of {} octets; remove one first",
                 name.text(), limits_.max_udp_payload);
@@ -140,8 +145,8 @@ std::vector<RrsetSource> ZoneRecords::static_rrsets(std::size_t zone, const Name
 }
 
 void ZoneRecords::add_hosts(std::size_t zone, RrsetSource& rrset) const {
-  // At most this many octets, so that the count stays within 16 bits; they are a courtesy or glue, never the answer.
-  constexpr std::size_t kMaxOctets = 4096;
+  // With the largest RRset (static_zone.cpp) they still fit one TCP message, and their length fits 16 bits.
+  constexpr std::size_t kMaxOctets = 24'000;
   for (const std::string& rdata : rrset.rdatas) {
     auto host = Name::from_wire(base::as_bytes(host_of(rrset.type, rdata)));
     if (!host) continue;
@@ -177,7 +182,7 @@ void ZoneRecords::publish(const Name& name, const std::vector<std::string>& valu
     if (set.type == record_type::kCname) flags |= bit(NodeFlag::HasCname);
     if (set.type == record_type::kTxt) txt = &set;
   }
-  count_change(zone, name, txt == nullptr ? 0 : txt->rdatas.size(), values.size());
+  std::size_t static_values = txt == nullptr ? 0 : txt->rdatas.size();
   if (!values.empty()) {
     if (txt == nullptr) txt = &*rrsets.insert(rrsets.begin(), RrsetSource{record_type::kTxt, limits_.ttl, {}, {}, 0});
     txt->ttl = std::min(txt->ttl, limits_.ttl);  // one TTL for the whole set (RFC 2181 §5.2)
@@ -189,11 +194,13 @@ void ZoneRecords::publish(const Name& name, const std::vector<std::string>& valu
         txt->rdatas.push_back(std::move(rdata));
     }
   }
+  count_change(zone, name, static_values, txt == nullptr ? 0 : txt->rdatas.size() - static_values);
   writer_.put(name.wire(), std::move(rrsets), flags);
 }
 
 void ZoneRecords::count_change(std::size_t zone, const Name& name, std::size_t static_values, std::size_t values) {
-  // What the table serves now is the truth; the store may lag behind it while its disk fails.
+  // What the table serves now is the truth; the store may lag behind it while its disk fails. A value that stands as a
+  // static record too is counted as that.
   const Node* node = table_.find(name.wire());
   const RrsetAnswer* txt = node == nullptr ? nullptr : node->find(record_type::kTxt);
   std::size_t served = txt == nullptr ? 0 : txt->count - std::min<std::size_t>(txt->count, static_values);

@@ -42,7 +42,7 @@ class ZoneRecords {
   // The zone that would hold a value at `name`. Error: NotFound (no zone of ours), Invalid (a CNAME stands there, or it
   // lies below a delegation).
   [[nodiscard]] base::Result<std::size_t> place(const base::Name& name) const;
-  // Error: Full, when these values would be too many or their answer too large.
+  // Error: Full, when these values would be too many or their answer too large; Invalid, when one alone is.
   [[nodiscard]] base::Result<void> check_limits(const base::Name& name, const std::vector<std::string>& values) const;
 
   // Makes the static records visible. Once, before the values.

@@ -13,7 +13,6 @@ inline constexpr std::uint16_t kMinUdpPayload = 512;
 namespace rcode {
 inline constexpr std::uint16_t kNoError = 0;
 inline constexpr std::uint16_t kFormErr = 1;
-inline constexpr std::uint16_t kServFail = 2;
 inline constexpr std::uint16_t kNxDomain = 3;
 inline constexpr std::uint16_t kNotImp = 4;
 inline constexpr std::uint16_t kRefused = 5;

@@ -59,6 +59,7 @@ class Composer {
       std::size_t target_offset = at_ + 2 + kRecordFields;
       Bytes record = answered_->answer(*cname);
       if (!append(record, 1, answers_, subject)) return;
+      ++aliases_;
       if (!follow(record.subspan(2 + kRecordFields), target_offset, subject)) return;
       // A circle of aliases ends where it closes: no record is sent twice (RFC 2181 §5).
       visited[chased] = hash;
@@ -77,6 +78,8 @@ class Composer {
   [[nodiscard]] bool truncated() const { return truncated_; }
   [[nodiscard]] bool referral() const { return referral_; }
   [[nodiscard]] std::uint16_t answers() const { return answers_; }
+  // Without the CNAMEs that led there.
+  [[nodiscard]] std::uint16_t values() const { return static_cast<std::uint16_t>(answers_ - aliases_); }
   [[nodiscard]] std::uint16_t authorities() const { return authorities_; }
   [[nodiscard]] std::uint16_t additionals() const { return additionals_; }
 
@@ -246,7 +249,7 @@ class Composer {
   void truncate() {
     truncated_ = true;
     at_ = kHeaderLength + query_.question_length;
-    answers_ = authorities_ = additionals_ = 0;
+    answers_ = aliases_ = authorities_ = additionals_ = 0;
   }
 
   [[nodiscard]] std::size_t left() const { return end_ > at_ ? end_ - at_ : 0; }
@@ -265,6 +268,7 @@ class Composer {
   bool truncated_ = false;
   bool referral_ = false;
   std::uint16_t answers_ = 0;
+  std::uint16_t aliases_ = 0;  // of the answers
   std::uint16_t authorities_ = 0;
   std::uint16_t additionals_ = 0;
   std::array<char, base::kMaxNameLength + 1> chased_;  // written by follow() before it is read
@@ -276,8 +280,6 @@ void count_rcode(Counters& counters, std::uint16_t code) {
       return counters.noerror.add();
     case rcode::kFormErr:
       return counters.formerr.add();
-    case rcode::kServFail:
-      return counters.servfail.add();
     case rcode::kNxDomain:
       return counters.nxdomain.add();
     case rcode::kNotImp:
@@ -346,7 +348,7 @@ std::size_t Responder::compose(Query& query, Counters& counters, Seen& seen) con
   write_counts(query, composer.answers(), composer.authorities(),
                static_cast<std::uint16_t>(composer.additionals() + opt_count));
   if (query.type == record_type::kTxt && composer.rcode() != rcode::kRefused)
-    seen = {{query.name.data(), query.name_length}, query.type, composer.rcode(), composer.answers()};
+    seen = {{query.name.data(), query.name_length}, query.type, composer.rcode(), composer.values()};
   return edns ? write_opt(query, composer.position(), max_udp_payload_, composer.rcode()) : composer.position();
 }
 

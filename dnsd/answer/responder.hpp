@@ -23,7 +23,7 @@ struct Counters {
   base::Counter responses;
   base::Counter dropped_short;     // fewer than 12 octets
   base::Counter dropped_response;  // QR set: never answered, or two servers could talk for ever
-  base::Counter noerror, nxdomain, formerr, notimp, refused, badvers, servfail;
+  base::Counter noerror, nxdomain, formerr, notimp, refused, badvers;
   base::Counter nodata, referral;  // of the NOERRORs
   base::Counter truncated;
   base::Counter edns;
@@ -34,7 +34,7 @@ struct Seen {
   std::string_view name;  // lower-case wire
   std::uint16_t type = 0;
   std::uint16_t rcode = 0;
-  std::uint16_t values = 0;  // records in the answer
+  std::uint16_t values = 0;  // TXT records in the answer
 };
 
 // One query on its way through parse(), find() and compose(). Kept by the caller, one for each slot of a batch, and

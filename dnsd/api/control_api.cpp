@@ -18,6 +18,7 @@ struct Words {
 
 Words words_of(ErrorCode code) {
   switch (code) {
+    case ErrorCode::Usage:
     case ErrorCode::Invalid:
     case ErrorCode::Protocol:
       return {400, "invalid"};
@@ -122,8 +123,9 @@ asio::awaitable<ApiResponse> ControlApi::handle_request(ApiRequest request) {
 asio::awaitable<ApiResponse> ControlApi::status(RequestTarget target) {
   auto none = target.only_parameter("");
   if (!none) co_return error_response(none.error());
-  zones::StoreSnapshot store = co_await snapshot(executor_, publisher_);
-  co_return ApiResponse(200, status_document(facts_, clock_.elapsed(), store));
+  SnapshotResult store = co_await snapshot(executor_, publisher_);
+  if (!store) co_return error_response(store.error());
+  co_return ApiResponse(200, status_document(facts_, clock_.elapsed(), *store));
 }
 
 asio::awaitable<ApiResponse> ControlApi::list_values(RequestTarget target) {
@@ -168,8 +170,7 @@ asio::awaitable<ApiResponse> ControlApi::delete_value(RequestTarget target) {
     change.value = std::move(*value);
   }
   ValuesResult values = co_await submit(executor_, publisher_, std::move(change));
-  // What is in no zone of ours is absent as well, and a clean-up after a zone was taken out must not fail.
-  if (!values && values.error().code != ErrorCode::NotFound) co_return error_response(values.error());
+  if (!values) co_return error_response(values.error());
   co_return ApiResponse(204);
 }
 

@@ -14,15 +14,16 @@ namespace countersign::dnsd {
 
 // Both have constructors because GCC 12.2 destroys an aggregate in a co_await expression twice.
 struct ApiRequest {
-  ApiRequest(std::string method_, std::string target_, std::string body_ = {})
-      : method(std::move(method_)), target(std::move(target_)), body(std::move(body_)) {}
+  ApiRequest(std::string with_method, std::string with_target, std::string with_body = {})
+      : method(std::move(with_method)), target(std::move(with_target)), body(std::move(with_body)) {}
   std::string method;
   std::string target;
   std::string body;
 };
 
 struct ApiResponse {
-  explicit ApiResponse(unsigned status_ = 200, std::string body_ = {}) : status(status_), body(std::move(body_)) {}
+  explicit ApiResponse(unsigned with_status = 200, std::string with_body = {})
+      : status(with_status), body(std::move(with_body)) {}
   unsigned status;
   std::string body;   // JSON; empty for 204
   std::string allow;  // for 405

@@ -1,7 +1,6 @@
 #include "dnsd/api/control_server.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
@@ -58,13 +57,13 @@ ControlServer::~ControlServer() = default;
 
 void ControlServer::serve(base::Descriptor socket) {
   acceptor_.assign(stream_protocol(), socket.release());
-  asio::co_spawn(context_, accept(), asio::detached);
+  asio::co_spawn(context_, accept(), kEndOnException);
 }
 
 void ControlServer::stop() {
   stopping_ = true;
   boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  acceptor_.close(ignored);  // NOLINT(bugprone-unused-return-value): `ignored` has the same
   for (Session& session : sessions_) {
     if (session.queries != nullptr)
       session.queries->stop();
@@ -83,7 +82,7 @@ asio::awaitable<void> ControlServer::accept() {
       if (stopping_ || error == asio::error::operation_aborted) co_return;
       if (!error) {
         auto session = sessions_.emplace(sessions_.end(), std::move(std::get<1>(accepted)));
-        asio::co_spawn(context_, converse(session), asio::detached);
+        asio::co_spawn(context_, converse(session), kEndOnException);
         continue;
       }
       base::log::warn("cannot accept a connection on the control socket", {{"reason", error.message()}});
@@ -106,6 +105,7 @@ asio::awaitable<void> ControlServer::converse(Sessions::iterator session) {
     boost::system::error_code error = std::get<0>(read);
     std::optional<ApiResponse> reply;
     unsigned version = 11;
+    bool head = false;
     session->answering = true;
     if (error) {
       reply = read_failure(error);
@@ -115,6 +115,7 @@ asio::awaitable<void> ControlServer::converse(Sessions::iterator session) {
       http::request<http::string_body> message = parser.release();
       keep = message.keep_alive();
       version = message.version();
+      head = message.method() == http::verb::head;
       ApiRequest request(std::string(message.method_string()), std::string(message.target()),
                          std::move(message.body()));
       std::optional<QueryFilter> filter = ControlApi::query_stream(request);
@@ -127,6 +128,7 @@ asio::awaitable<void> ControlServer::converse(Sessions::iterator session) {
       reply = std::move(answer);
     }
     Response response = to_http(*reply, version);
+    if (head) response.body().clear();  // RFC 9110 §9.3.2: the header alone, Content-Length as if there were more
     response.keep_alive(keep && !stopping_);
     session->stream.expires_after(kDeadline);
     auto written = co_await http::async_write(session->stream, response, kAsTuple);

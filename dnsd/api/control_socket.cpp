@@ -22,8 +22,9 @@ using base::Result;
 constexpr int kBacklog = 1024;
 
 tl::unexpected<base::Error> failure(const fs::path& path, int number) {
-  return base::fail(base::system_code(number), "cannot listen on the control socket \"{}\": {}", path.string(),
-                    base::system_reason(number));
+  return base::fail(base::system_code(number),
+                    "cannot listen on the control socket \"{}\": {}; start as root or set control_socket",
+                    path.string(), base::system_reason(number));
 }
 
 Descriptor open_socket() {
@@ -78,14 +79,13 @@ Result<Descriptor> bind_control_socket(const fs::path& path, std::optional<gid_t
   if (auto cleared = clear_path(path, address); !cleared) return base::fail(cleared.error());
   Descriptor socket = open_socket();
   if (!socket) return failure(path, errno);
-  // Nobody else from its first moment; the group comes when it is the right one.
-  mode_t before = umask(0177);
+  // Born 0660 in root's own group; chmod by name would follow a link that somebody puts in its place.
+  mode_t before = umask(0117);
   int bound = bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   int number = errno;
   umask(before);
   if (bound != 0) return failure(path, number);
-  if ((group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) || chmod(path.c_str(), 0660) != 0 ||
-      listen(socket.get(), kBacklog) != 0) {
+  if ((group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) || listen(socket.get(), kBacklog) != 0) {
     number = errno;
     unlink(path.c_str());
     return failure(path, number);

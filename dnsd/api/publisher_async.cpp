@@ -12,7 +12,7 @@ namespace {
 template <class Value, class Handler>
 auto hand_over(const asio::any_io_executor& executor, Handler handler) {
   auto kept = std::make_shared<Handler>(std::move(handler));
-  auto busy = asio::prefer(executor, asio::execution::outstanding_work.tracked);
+  auto busy = asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
   return [kept, busy](Value value) {
     asio::post(busy, [kept, value = std::move(value)]() mutable { std::move (*kept)(std::move(value)); });
   };
@@ -32,21 +32,22 @@ asio::awaitable<Value> await_completion(asio::any_io_executor executor, Start st
 
 asio::awaitable<ValuesResult> submit(asio::any_io_executor executor, zones::Publisher& publisher,
                                      zones::TxtChange change) {
-  return await_completion<ValuesResult>(executor, [&publisher, change = std::move(change)](auto done) mutable {
-    publisher.submit(std::move(change), std::move(done));
-  });
+  return await_completion<ValuesResult>(std::move(executor),
+                                        [&publisher, change = std::move(change)](auto done) mutable {
+                                          publisher.submit(std::move(change), std::move(done));
+                                        });
 }
 
 asio::awaitable<ValuesResult> list(asio::any_io_executor executor, zones::Publisher& publisher,
                                    std::optional<base::Name> name) {
-  return await_completion<ValuesResult>(executor, [&publisher, name = std::move(name)](auto done) mutable {
+  return await_completion<ValuesResult>(std::move(executor), [&publisher, name = std::move(name)](auto done) mutable {
     publisher.list(std::move(name), std::move(done));
   });
 }
 
-asio::awaitable<zones::StoreSnapshot> snapshot(asio::any_io_executor executor, zones::Publisher& publisher) {
-  return await_completion<zones::StoreSnapshot>(executor,
-                                                [&publisher](auto done) { publisher.snapshot(std::move(done)); });
+asio::awaitable<SnapshotResult> snapshot(asio::any_io_executor executor, zones::Publisher& publisher) {
+  return await_completion<SnapshotResult>(std::move(executor),
+                                          [&publisher](auto done) { publisher.snapshot(std::move(done)); });
 }
 
 }  // namespace countersign::dnsd

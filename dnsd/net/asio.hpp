@@ -4,6 +4,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
 
 namespace countersign::dnsd {
 
@@ -11,5 +12,11 @@ namespace asio = boost::asio;
 
 // co_await ends with a tuple whose first element is the error_code.
 inline constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
+
+// How a coroutine of the daemon is spawned: errors are values in it, so that an exception (out of memory) ends the
+// process, instead of one session or all accepting in silence.
+inline constexpr auto kEndOnException = [](std::exception_ptr exception) {
+  if (exception) std::rethrow_exception(exception);
+};
 
 }  // namespace countersign::dnsd

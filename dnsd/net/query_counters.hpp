@@ -29,7 +29,6 @@ inline constexpr std::array<CounterRow, 16> kCounterTable{{
     {"formerr", "responses with RCODE FORMERR", &Counters::formerr},
     {"notimp", "responses with RCODE NOTIMP", &Counters::notimp},
     {"badvers", "responses with RCODE BADVERS", &Counters::badvers},
-    {"servfail", "responses with RCODE SERVFAIL", &Counters::servfail},
     {"truncated", "responses with TC set", &Counters::truncated},
     {"edns", "queries with EDNS", &Counters::edns},
     {"dropped_short", "messages shorter than a header", &Counters::dropped_short},

@@ -5,7 +5,7 @@
 
 namespace countersign::dnsd {
 
-SeenRing::SeenRing() : events_(std::make_unique<SeenEvent[]>(kCapacity)) {}
+SeenRing::SeenRing() : events_(kCapacity) {}
 
 void SeenRing::push(const sockaddr* client, socklen_t client_length, Transport transport, const Seen& seen) {
   std::uint64_t next = pushed_.load(std::memory_order_relaxed);

@@ -8,8 +8,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/counters.hpp"
 #include "base/name.hpp"
@@ -49,7 +49,7 @@ class SeenRing {
   [[nodiscard]] std::uint64_t lost() const { return lost_.read(); }
 
  private:
-  std::unique_ptr<SeenEvent[]> events_;
+  std::vector<SeenEvent> events_;
   std::atomic<bool> wanted_{false};
   // Each on a cache line of its own: one thread writes it, the other only looks.
   alignas(64) std::atomic<std::uint64_t> pushed_{0};

@@ -8,8 +8,8 @@ constexpr std::chrono::milliseconds kInterval{2};
 
 }  // namespace
 
-SeenStream::SeenStream(asio::any_io_executor executor, const base::Clock& clock)
-    : timer_(std::move(executor)), clock_(clock) {}
+SeenStream::SeenStream(const asio::any_io_executor& executor, const base::Clock& clock)
+    : timer_(executor), clock_(clock) {}
 
 SeenStream::Subscription SeenStream::subscribe(Listener listener) {
   listeners_->push_back(std::move(listener));

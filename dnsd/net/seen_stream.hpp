@@ -20,7 +20,7 @@ class SeenStream {
   // Called for each query; must not subscribe or unsubscribe.
   using Listener = std::function<void(const SeenEvent&, base::WallTime)>;
 
-  SeenStream(asio::any_io_executor executor, const base::Clock& clock);
+  SeenStream(const asio::any_io_executor& executor, const base::Clock& clock);
   SeenStream(const SeenStream&) = delete;
   SeenStream& operator=(const SeenStream&) = delete;
 

@@ -1,7 +1,6 @@
 #include "dnsd/net/tcp_server.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <cstring>
@@ -32,13 +31,14 @@ TcpServer::~TcpServer() = default;
 void TcpServer::serve(base::Descriptor socket, int family) {
   tcp protocol = family == AF_INET6 ? tcp::v6() : tcp::v4();
   auto acceptor = acceptors_.emplace(acceptors_.end(), context_, protocol, socket.release());
-  asio::co_spawn(context_, accept(acceptor), asio::detached);
+  asio::co_spawn(context_, accept(acceptor), kEndOnException);
 }
 
 void TcpServer::stop() {
   stopping_ = true;
   boost::system::error_code ignored;
-  for (tcp::acceptor& acceptor : acceptors_) acceptor.close(ignored);
+  for (tcp::acceptor& acceptor : acceptors_)
+    acceptor.close(ignored);  // NOLINT(bugprone-unused-return-value): `ignored` has the same
   for (Session& session : sessions_)
     if (!session.writing) session.stream.close();
 }
@@ -61,28 +61,29 @@ asio::awaitable<void> TcpServer::accept(std::list<tcp::acceptor>::iterator accep
   }
 }
 
-// RFC 7766 §6.2.3 lets a server close idle connections under load. Closing the one that has been idle longest, instead
-// of refusing the new one, keeps the CA's resolver served while somebody holds a thousand silent connections.
-bool TcpServer::make_room() {
+// RFC 7766 §6.2.3 lets a server close connections under load. Closing the one that has got on with nothing for longest
+// (a client that is silent, or one that does not read), instead of refusing the new one, keeps the CA's resolver served
+// while somebody holds a thousand of them.
+void TcpServer::make_room() {
   std::size_t leaving = 0;
   for (const Session& session : sessions_) leaving += session.closing ? 1 : 0;
-  if (sessions_.size() - leaving < limits_.max_connections) return true;
+  if (sessions_.size() - leaving < limits_.max_connections) return;
   for (Session& session : sessions_) {
-    if (session.writing || session.closing) continue;
+    if (session.closing) continue;
     session.closing = true;
     session.stream.close();
-    return true;
+    return;
   }
-  return false;
 }
 
 void TcpServer::admit(tcp::socket socket) {
   boost::system::error_code error;
   tcp::endpoint client = socket.remote_endpoint(error);
-  if (error || !make_room()) return;  // the socket closes itself
+  if (error) return;  // it is gone already; the socket closes itself
+  make_room();
   auto session = sessions_.emplace(sessions_.end(), std::move(socket));
   session->client = base::SocketAddress::from(client.data(), static_cast<socklen_t>(client.size()));
-  asio::co_spawn(context_, converse(session), asio::detached);
+  asio::co_spawn(context_, converse(session), kEndOnException);
 }
 
 void TcpServer::touch(Sessions::iterator session) {

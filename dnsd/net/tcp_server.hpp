@@ -55,7 +55,7 @@ class TcpServer {
 
   [[nodiscard]] asio::awaitable<void> accept(std::list<asio::ip::tcp::acceptor>::iterator acceptor);
   void admit(asio::ip::tcp::socket socket);
-  [[nodiscard]] bool make_room();
+  void make_room();
   [[nodiscard]] asio::awaitable<void> converse(Sessions::iterator session);
   [[nodiscard]] Outcome answer_all(Session& session);
   void answer(Session& session, base::Bytes query);

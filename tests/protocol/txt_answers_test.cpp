@@ -118,6 +118,12 @@ TEST_CASE("the stream of seen queries is told of TXT queries in our zones and of
   REQUIRE(reply.seen.rcode == rcode::kNoError);
   REQUIRE(reply.seen.values == 2);
 
+  // The alias that led there is no value.
+  server.publish("_acme-challenge.example.com", {"one"});
+  reply = server.ask("to-challenge.auth.example.net TXT");
+  REQUIRE(reply.seen_name == wire_name("to-challenge.auth.example.net"));
+  REQUIRE(reply.seen.values == 1);
+
   reply = server.ask("Missing.auth.example.net TXT");
   REQUIRE(reply.seen_name == wire_name("missing.auth.example.net"));
   REQUIRE(reply.seen.rcode == rcode::kNxDomain);

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
@@ -33,10 +34,10 @@ class UnixClient {
   // Until `end` is there, or the server closes.
   std::string read_until(const std::string& end) {
     while (received_.find(end) == std::string::npos) {
-      char buffer[4096];
-      ssize_t got = recv(fd_.get(), buffer, sizeof buffer, 0);
+      std::array<char, 4096> buffer{};
+      ssize_t got = recv(fd_.get(), buffer.data(), buffer.size(), 0);
       if (got <= 0) break;
-      received_.append(buffer, static_cast<std::size_t>(got));
+      received_.append(buffer.data(), static_cast<std::size_t>(got));
     }
     std::size_t at = received_.find(end);
     std::size_t length = at == std::string::npos ? received_.size() : at + end.size();
@@ -120,6 +121,15 @@ TEST_CASE("several requests on one connection are answered one after another", "
   std::string rest = client.read_all();
   CHECK(starts_with(rest, "HTTP/1.1 200 OK\r\n"));
   CHECK(rest.ends_with("\r\n\r\n[]\n"));
+}
+
+TEST_CASE("HEAD is answered by a header alone, and the connection goes on", "[dnsd][api]") {
+  Serving serving;
+  UnixClient client(serving.path);
+  client.send("HEAD /v1/txt HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/txt HTTP/1.1\r\nConnection: close\r\n\r\n");
+  std::string all = client.read_all();
+  CHECK(starts_with(all, "HTTP/1.1 405 Method Not Allowed\r\n"));
+  CHECK(all.find("\r\n\r\nHTTP/1.1 200 OK\r\n") != std::string::npos);
 }
 
 TEST_CASE("requests beyond the limits are refused and the connection closed", "[dnsd][api]") {

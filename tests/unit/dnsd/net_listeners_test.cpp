@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "dnsd/net/port_holder.hpp"
 #include "tests/unit/dnsd/client_socket.hpp"
 
@@ -50,8 +52,8 @@ TEST_CASE("a port in use names the process that holds it", "[dnsd][net]") {
   std::string test_program = "unit_dnsd";
   int kind = GENERATE(SOCK_DGRAM, SOCK_STREAM);
   // Held by a child, or the message would blame dns.listen itself.
-  int ends[2] = {-1, -1};
-  REQUIRE(pipe(ends) == 0);
+  std::array<int, 2> ends{-1, -1};
+  REQUIRE(pipe(ends.data()) == 0);
   pid_t child = fork();
   if (child == 0) {
     int fd = socket(AF_INET, kind, 0);

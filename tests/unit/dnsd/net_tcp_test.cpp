@@ -175,6 +175,20 @@ TEST_CASE("at the limit the connection that was idle longest makes room", "[dnsd
   CHECK(serving.connections() == 3);
 }
 
+TEST_CASE("clients that do not read make room as well", "[dnsd][net]") {
+  Serving serving(TcpLimits{2, 10'000ms});
+  ClientSocket first = serving.client(), second = serving.client();
+  std::string some;
+  for (unsigned id = 0; id < 2000; ++id) some += framed(query_with_id("n1.auth.test TXT", id));
+  for (ClientSocket* client : {&first, &second}) {
+    // Until the server's answers fill both sides' buffers and it reads no more: then ours are full too.
+    while (::send(client->fd(), some.data(), some.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) std::this_thread::yield();
+  }
+  ClientSocket third = serving.client();
+  third.send(framed(query_with_id("n1.auth.test TXT", 4)));
+  check_answer(third.receive_message(), 4);
+}
+
 TEST_CASE("stopping closes idle connections and takes no new ones", "[dnsd][net]") {
   Serving serving;
   ClientSocket client = serving.client();

@@ -83,6 +83,22 @@ TEST_CASE("the daemon's folder is given to its user, with the store that root le
   CHECK(status_of(folder.path / "elsewhere").st_uid == 0);
 }
 
+TEST_CASE("a state folder in which others could replace root's part is refused, a closed one opened", "[dnsd]") {
+  auto account = nobody();
+  if (!account) return;
+  TemporaryFolder folder;
+  REQUIRE(chmod(folder.path.c_str(), 0700) == 0);
+  REQUIRE(prepare_state_folder(folder.path, account));
+  CHECK((status_of(folder.path).st_mode & 07777U) == 0755U);
+  REQUIRE(chmod(folder.path.c_str(), 0775) == 0);
+  auto writable = prepare_state_folder(folder.path, account);
+  REQUIRE_FALSE(writable);
+  CHECK(writable.error().message.find("chmod 755") != std::string::npos);
+  REQUIRE(chmod(folder.path.c_str(), 0755) == 0);
+  REQUIRE(chown(folder.path.c_str(), account->uid, account->gid) == 0);
+  CHECK_FALSE(prepare_state_folder(folder.path, account));
+}
+
 TEST_CASE("a folder of somebody else is refused", "[dnsd]") {
   auto account = nobody();
   if (!account) return;

@@ -40,14 +40,15 @@ conf::Config test_config() {
 
 // A daemon's data side, with time at the test's command.
 struct Server {
-  conf::Config config = test_config();
+  conf::Config config;
   tests::FakeClock& clock;
   zones::Epochs epochs;
   zones::NameTable table{epochs};
   zones::Epochs::Reader& reader = epochs.add_reader();
   std::unique_ptr<zones::Publisher> publisher;
 
-  Server(const tests::TemporaryFolder& folder, tests::FakeClock& time) : clock(time) {
+  Server(const tests::TemporaryFolder& folder, tests::FakeClock& time, conf::Config configured = test_config())
+      : config(std::move(configured)), clock(time) {
     std::vector<conf::Problem> problems;
     auto built = zones::build_static_zones(config, problems);
     REQUIRE(problems.empty());
@@ -78,7 +79,7 @@ struct Server {
   }
   zones::StoreSnapshot snapshot() {
     std::promise<zones::StoreSnapshot> promise;
-    publisher->snapshot([&](zones::StoreSnapshot snapshot) { promise.set_value(std::move(snapshot)); });
+    publisher->snapshot([&](base::Result<zones::StoreSnapshot> taken) { promise.set_value(*std::move(taken)); });
     return promise.get_future().get();
   }
   // TXT records that readers see; -1 when the name does not exist.
@@ -149,6 +150,12 @@ TEST_CASE("updates that cannot be served are refused with their reason and chang
   REQUIRE(server.add("large.auth.test", std::string(600, 'x')));
   REQUIRE(server.add("large.auth.test", std::string(600, 'y')).error().code == ErrorCode::Full);
   REQUIRE(server.served("large.auth.test") == 1);
+  REQUIRE(server.add("longer.auth.test", std::string(1024, 'x')));
+  conf::Config small = test_config();
+  small.dns.max_udp_payload = 512;
+  tests::TemporaryFolder another;
+  Server tight(another, clock, small);
+  REQUIRE(tight.add("long.auth.test", std::string(1024, 'x')).error().code == ErrorCode::Invalid);
   REQUIRE(server.served("full.auth.test") == 3);
 }
 
@@ -162,6 +169,12 @@ TEST_CASE("values stand beside static records of their name, under one TTL", "[z
   REQUIRE(server.snapshot().values == 1);
   REQUIRE(server.remove_all("fixed.auth.test"));
   REQUIRE(server.served("fixed.auth.test") == 1);
+  for (int round = 0; round < 3; ++round) {
+    REQUIRE(server.add("fixed.auth.test", "standing"));
+    REQUIRE(server.remove_all("fixed.auth.test"));
+  }
+  REQUIRE(server.snapshot().values == 0);
+  REQUIRE(server.snapshot().zones.at(0).names == 0);
   REQUIRE(server.add("auth.test", "at the apex"));
   REQUIRE(server.served("auth.test") == 1);
   REQUIRE(server.remove_all("auth.test"));
@@ -230,6 +243,43 @@ TEST_CASE("a jump of the clock prunes nothing, and lifetimes go on", "[zones]") 
   REQUIRE(server.list().size() == 1);
   clock.advance(1s);
   REQUIRE(server.list().empty());
+}
+
+TEST_CASE("a clock that was months behind and is put right stretches no lifetime", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    REQUIRE(server.add("a.auth.test", "v", 60s));
+  }
+  clock.jump(-24h * 90);  // a start without a clock of its own
+  Server server(folder, clock);
+  REQUIRE(server.list().size() == 1);
+  clock.jump(24h * 90);  // the time comes over the network
+  REQUIRE(server.list().at(0).expires <= clock.wall() + 60s);
+  clock.advance(60s);
+  REQUIRE(server.list().empty());
+}
+
+TEST_CASE("a value that no zone serves any more can be removed, and does not come back with its zone", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    REQUIRE(server.add("a.auth.test", "v", 0s));
+    REQUIRE(server.add("b.auth.test", "v", 0s));
+  }
+  conf::Config other = test_config();
+  other.zones[0].name = *Name::parse("other.test");
+  {
+    Server server(folder, clock, other);
+    REQUIRE(server.list().empty());
+    REQUIRE(server.remove("a.auth.test", "another")->empty());
+    REQUIRE(server.remove("a.auth.test", "v"));
+  }
+  Server server(folder, clock);
+  REQUIRE(server.served("a.auth.test") == -1);
+  REQUIRE(server.served("b.auth.test") == 1);
 }
 
 TEST_CASE("values that expired while the server was down are not served again", "[zones]") {

@@ -32,9 +32,9 @@ TEST_CASE("values are kept over a restart, in the order in which they came", "[z
     auto store = Store::open(file);
     REQUIRE(store);
     REQUIRE(store->begin());
-    REQUIRE(store->put(name_of("a.test"), {"zz", "control", 1, 100}));
-    REQUIRE(store->put(name_of("a.test"), {"aa", "control", 2, std::nullopt}));
-    REQUIRE(store->put(name_of("b.test"), {"bb", "other", 3, 50}));
+    REQUIRE(store->put(name_of("a.test"), {"zz", "control", 1, 100, 99}));
+    REQUIRE(store->put(name_of("a.test"), {"aa", "control", 2, std::nullopt, 0}));
+    REQUIRE(store->put(name_of("b.test"), {"bb", "other", 3, 50, 47}));
     REQUIRE(store->set_serial(name_of("test"), {7, "digest"}));
     REQUIRE(store->commit());
   }
@@ -49,8 +49,10 @@ TEST_CASE("values are kept over a restart, in the order in which they came", "[z
   REQUIRE(values->at(0).expires == 100);
   REQUIRE_FALSE(values->at(1).expires);
   REQUIRE(store->next_deadline()->value() == 50);
-  REQUIRE(store->expired(50, 10)->size() == 1);
-  REQUIRE(store->expired(49, 10)->empty());
+  REQUIRE(store->expired(0, 50, 10)->size() == 1);
+  REQUIRE(store->expired(50, 100, 10)->size() == 1);
+  REQUIRE(store->expired(0, 100, -1)->size() == 2);
+  REQUIRE(store->expired(0, 49, 10)->empty());
   REQUIRE(store->serial(name_of("test"))->value().serial == 7);
   REQUIRE_FALSE(store->serial(name_of("none.test"))->has_value());
 }
@@ -58,9 +60,9 @@ TEST_CASE("values are kept over a restart, in the order in which they came", "[z
 TEST_CASE("the same value again keeps its place and takes the new deadline", "[zones]") {
   TemporaryFolder folder;
   auto store = Store::open(folder.path / "store.sqlite3");
-  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100}));
-  REQUIRE(store->put(name_of("a.test"), {"w", "control", 2, 100}));
-  REQUIRE(store->put(name_of("a.test"), {"v", "control", 3, 900}));
+  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100, 900}));
+  REQUIRE(store->put(name_of("a.test"), {"w", "control", 2, 100, 900}));
+  REQUIRE(store->put(name_of("a.test"), {"v", "control", 3, 900, 900}));
   auto values = store->values(name_of("a.test"));
   REQUIRE(values->size() == 2);
   REQUIRE(values->at(0).value == "v");
@@ -71,7 +73,7 @@ TEST_CASE("what is rolled back never was", "[zones]") {
   TemporaryFolder folder;
   auto store = Store::open(folder.path / "store.sqlite3");
   REQUIRE(store->begin());
-  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100}));
+  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100, 900}));
   store->rollback();
   store->rollback();  // harmless outside a transaction
   REQUIRE(store->values(name_of("a.test"))->empty());
@@ -80,9 +82,9 @@ TEST_CASE("what is rolled back never was", "[zones]") {
 TEST_CASE("deadlines move together, and what lives for ever stays", "[zones]") {
   TemporaryFolder folder;
   auto store = Store::open(folder.path / "store.sqlite3");
-  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100}));
-  REQUIRE(store->put(name_of("a.test"), {"w", "control", 2, std::nullopt}));
-  REQUIRE(store->shift_deadlines(-60));
+  REQUIRE(store->put(name_of("a.test"), {"v", "control", 1, 100, 900}));
+  REQUIRE(store->put(name_of("a.test"), {"w", "control", 2, std::nullopt, 0}));
+  REQUIRE(store->shift_deadlines(-60, 30));
   REQUIRE(store->values(name_of("a.test"))->at(0).expires == 40);
   REQUIRE_FALSE(store->values(name_of("a.test"))->at(1).expires);
 }
