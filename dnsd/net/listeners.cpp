@@ -74,9 +74,10 @@ void set_buffers(int fd) {
 
 bool set_udp_options(int fd, const SocketAddress& address) {
   bool v4 = address.family() == AF_INET;
-  // RFC 9715 §3.1: no fragments, and no faith in forged "packet too big" messages.
-  bool ok = v4 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
-               : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
+  // RFC 9715 §3.1: no fragments. PROBE sets DF on IPv4 and takes no notice of what (perhaps forged) "packet too big"
+  // messages claim; OMIT would let the kernel fragment on a small interface, and costs it an IP id for each packet.
+  bool ok = v4 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+               : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
   if (address.is_wildcard())
     ok = ok && (v4 ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1));
   set_buffers(fd);
