@@ -131,6 +131,8 @@ Result<void> make_directories(const fs::path& path, mode_t mode) {
   for (const fs::path& part : path) {
     so_far /= part;
     if (::mkdir(so_far.c_str(), mode) == 0) {
+      // mkdir() takes the umask off: STATE must be passable whatever the caller's is.
+      if (::chmod(so_far.c_str(), mode) != 0) return system_failure("cannot set the mode of the folder", so_far);
       if (auto synced = sync_directory(directory_of(so_far)); !synced) return synced;
       continue;
     }

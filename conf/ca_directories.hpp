@@ -16,7 +16,8 @@ struct CaDirectory {
 
 [[nodiscard]] std::span<const CaDirectory> ca_directories();
 
-// A well-known name's directory URL; an https:// URL as it is. Error: Invalid; names the nearest well-known one.
+// A well-known name's directory URL; an https:// URL, or an http:// one on loopback, as it is. Error: Invalid; names
+// the nearest well-known one.
 [[nodiscard]] base::Result<std::string> directory_url(std::string_view ca);
 
 }  // namespace countersign::conf

@@ -7,7 +7,6 @@ namespace countersign::acme {
 namespace {
 
 namespace json = boost::json;
-using base::ErrorCode;
 
 constexpr std::size_t kShownText = 100;  // of a line's detail; -v and --json give all of it
 constexpr std::size_t kStepWidth = 10;   // of the longest step's name, "delegation"
@@ -80,26 +79,6 @@ json::object document_of(const IssueOutcome& outcome) {
           {"issuer", outcome.issuer}};
 }
 
-ExitStatus status_of(const base::Error& error) {
-  switch (error.code) {
-    case ErrorCode::Invalid:
-    case ErrorCode::Exists:
-      return ExitStatus::Usage;
-    case ErrorCode::Interrupted:
-      return ExitStatus::Interrupted;
-    case ErrorCode::NotFound:
-    case ErrorCode::Full:
-    case ErrorCode::Denied:
-    case ErrorCode::Unavailable:
-    case ErrorCode::Timeout:
-    case ErrorCode::Io:
-    case ErrorCode::Protocol:
-    case ErrorCode::Refused:
-      return ExitStatus::Failed;
-  }
-  return ExitStatus::Failed;
-}
-
 ExitStatus failed(const Context& context, const base::Error& error, Record record) {
   context.terminal.error(error.message);
   if (context.options.json)
@@ -109,7 +88,7 @@ ExitStatus failed(const Context& context, const base::Error& error, Record recor
                      {"steps", std::move(record.steps)},
                      {"warnings", std::move(record.warnings)},
                      {"error", json::object{{"code", code_text(error.code)}, {"message", error.message}}}}));
-  return status_of(error);
+  return exit_status(error.code);
 }
 
 }  // namespace
@@ -117,7 +96,7 @@ ExitStatus failed(const Context& context, const base::Error& error, Record recor
 ExitStatus run(const Context& context, const IssueCommand& command) {
   Record record;
   auto identifiers = parse_identifiers(command.names);
-  if (!identifiers) return failed(context, identifiers.error(), std::move(record));
+  if (!identifiers) return failed(context, {base::ErrorCode::Usage, identifiers.error().message}, std::move(record));
 
   install_interrupt_handlers();
   IssueRequest request;

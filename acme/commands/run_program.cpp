@@ -2,6 +2,7 @@
 #include "base/log.hpp"
 #include "conf/load.hpp"
 
+#include <csignal>
 #include <cstdio>
 
 namespace countersign::acme {
@@ -30,6 +31,8 @@ void set_log_level(const GlobalOptions& options) {
 }  // namespace
 
 ExitStatus run_program(const std::vector<std::string>& arguments) {
+  // A reader of ours that went away must not end a run that has values published.
+  std::signal(SIGPIPE, SIG_IGN);
   auto line = parse_command_line(arguments);
   if (!line) {
     std::fputs(line.error().out.c_str(), stdout);

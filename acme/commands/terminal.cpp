@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/text.hpp"
+
 namespace countersign::acme {
 namespace {
 
@@ -47,7 +49,8 @@ std::string_view sequence(Shade shade) {
 Terminal::Terminal(const GlobalOptions& options) : quiet_(options.quiet), color_(wants_color(options)) {}
 
 void Terminal::result(std::string_view line) const {
-  write_line(stdout, line);
+  // A path or a peer's text may be no UTF-8, which would make a JSON document none.
+  write_line(stdout, base::valid_utf8(line));
 }
 
 void Terminal::note(std::string_view line) const {
@@ -55,11 +58,11 @@ void Terminal::note(std::string_view line) const {
 }
 
 void Terminal::warning(std::string_view text) const {
-  write_line(stderr, shade(Shade::Yellow, "warning:") + " " + harmless(text));
+  write_line(stderr, shade(Shade::Yellow, "warning:") + " " + harmless(text, LineEnds::Keep));
 }
 
 void Terminal::error(std::string_view text) const {
-  write_line(stderr, shade(Shade::Red, "countersign:") + " " + harmless(text));
+  write_line(stderr, shade(Shade::Red, "countersign:") + " " + harmless(text, LineEnds::Keep));
 }
 
 std::string Terminal::shade(Shade shade, std::string_view text) const {
@@ -69,6 +72,8 @@ std::string Terminal::shade(Shade shade, std::string_view text) const {
 
 std::string_view code_text(base::ErrorCode code) {
   switch (code) {
+    case base::ErrorCode::Usage:
+      return "usage";
     case base::ErrorCode::Invalid:
       return "invalid";
     case base::ErrorCode::NotFound:
@@ -95,6 +100,11 @@ std::string_view code_text(base::ErrorCode code) {
   return "";
 }
 
+ExitStatus exit_status(base::ErrorCode code) {
+  if (code == base::ErrorCode::Usage) return ExitStatus::Usage;
+  return code == base::ErrorCode::Interrupted ? ExitStatus::Interrupted : ExitStatus::Failed;
+}
+
 std::string error_document(const base::Error& error) {
   return boost::json::serialize(
       boost::json::object{{"error", boost::json::object{{"code", code_text(error.code)}, {"message", error.message}}}});
@@ -103,7 +113,7 @@ std::string error_document(const base::Error& error) {
 ExitStatus fail_with(const Terminal& terminal, const GlobalOptions& options, const base::Error& error) {
   terminal.error(error.message);
   if (options.json) terminal.result(error_document(error));
-  return error.code == base::ErrorCode::Interrupted ? ExitStatus::Interrupted : ExitStatus::Failed;
+  return exit_status(error.code);
 }
 
 std::string time_text(std::chrono::microseconds duration) {
@@ -112,16 +122,18 @@ std::string time_text(std::chrono::microseconds duration) {
   return ms < 10.0 ? fmt::format("{:.1f} ms", ms) : fmt::format("{:.0f} ms", ms);
 }
 
-std::string harmless(std::string_view text) {
+std::string harmless(std::string_view text, LineEnds line_ends) {
   std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    auto octet = static_cast<unsigned char>(text[i]);
-    // U+0080 to U+009F in UTF-8: some terminals take them for escape sequences.
-    bool c1 = octet == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if ((octet < ' ' && octet != '\n') || octet == 0x7f || c1)
-      out += fmt::format("\\x{:02x}", octet);
-    else
-      out.push_back(text[i]);
+  while (!text.empty()) {
+    std::size_t length = base::utf8_length(text);
+    std::string_view character = text.substr(0, length == 0 ? 1 : length);
+    bool stays = length > 0 && !base::is_control(character);
+    if (stays || (character == "\n" && line_ends == LineEnds::Keep)) {
+      out += character;
+    } else {
+      for (char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+    text.remove_prefix(character.size());
   }
   return out;
 }

@@ -31,19 +31,24 @@ class Terminal {
   bool color_;
 };
 
-// "invalid", "not_found", ...: the `code` of JSON errors.
+// "usage", "not_found", ...: the `code` of JSON errors.
 [[nodiscard]] std::string_view code_text(base::ErrorCode code);
 
 // {"error":{"code","message"}}
 [[nodiscard]] std::string error_document(const base::Error& error);
 
-// Says the error on stderr, and with --json its document on stdout. Returns what to exit with:
-// 130 when interrupted, 1 otherwise.
+// What to exit with: 2 for wrong usage or configuration, 130 when interrupted, 1 otherwise.
+[[nodiscard]] ExitStatus exit_status(base::ErrorCode code);
+
+// Says the error on stderr, and with --json its document on stdout. Returns what to exit with.
 [[nodiscard]] ExitStatus fail_with(const Terminal& terminal, const GlobalOptions& options, const base::Error& error);
 
 // "12 ms", "1.25 s"
 [[nodiscard]] std::string time_text(std::chrono::microseconds duration);
-// Control octets of strangers (a CA's problem document, a daemon's value) as \xNN: they must not move a cursor.
-[[nodiscard]] std::string harmless(std::string_view text);
+// Messages of ours may have several lines; a stranger's text may not: it could forge rows.
+enum class LineEnds { Escape, Keep };
+// Control characters and malformed octets of strangers (a daemon's value, a certificate's issuer) as \xNN: they must
+// not move a cursor.
+[[nodiscard]] std::string harmless(std::string_view text, LineEnds line_ends = LineEnds::Escape);
 
 }  // namespace countersign::acme

@@ -29,18 +29,6 @@ using base::Result;
 // A file's name has at most 255 octets, and temporary ones beside CERT.json add 25.
 constexpr std::size_t kMaxCertName = 200;
 
-// 20261122T100000.123Z-1f2e3d4c: sorts by time, and two runs never meet.
-std::string issuance_name(base::WallTime now) {
-  std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  std::tm fields{};
-  gmtime_r(&seconds, &fields);
-  std::array<char, 32> stamp{};
-  std::strftime(stamp.data(), stamp.size(), "%Y%m%dT%H%M%S", &fields);
-  std::array<std::byte, 4> suffix{};
-  base::fill_random(suffix);
-  return fmt::format("{}.{:03}Z-{}", stamp.data(), now.time_since_epoch().count() % 1000, base::hex_encode(suffix));
-}
-
 bool is_issuance_name(const std::string& name) {
   return name.size() == 29 && name[8] == 'T' && name[15] == '.' && name[19] == 'Z' && name[20] == '-' &&
          name.find_first_not_of("0123456789abcdefTZ.-") == std::string::npos;
@@ -50,9 +38,13 @@ boost::json::array list_of(const std::vector<std::string>& texts) {
   return boost::json::array(texts.begin(), texts.end());
 }
 
+std::string link_target(const std::string& name, const std::string& issuance) {
+  return fmt::format("../archive/{}/{}", name, issuance);
+}
+
 using Task = std::function<Result<void>()>;
 
-// Each task ends in an fsync(); the file system puts those that wait together into one commit of its journal, so four
+// Each task ends in an fsync(); the file system puts those that wait together into one commit of its journal, so three
 // files cost as much as one.
 Result<void> all_at_once(const std::vector<Task>& tasks) {
   std::vector<std::future<Result<void>>> running;
@@ -66,23 +58,23 @@ Result<void> all_at_once(const std::vector<Task>& tasks) {
   return first;
 }
 
-Result<void> write_issuance(const fs::path& folder, const PrivateKey& key, const CertificateChain& chain) {
-  auto pem = key.to_pem();
-  if (!pem) return fail(pem.error());
-  if (::mkdir(folder.c_str(), 0700) != 0) {
-    int number = errno;
-    return fail(base::system_code(number), "cannot make the folder \"{}\": {}", folder.string(),
-                base::system_reason(number));
-  }
-  auto file = [&folder](const char* name, std::string text, mode_t mode) {
-    return [path = folder / name, text = std::move(text), mode] { return base::create_file(path, text, mode); };
-  };
-  auto written =
-      all_at_once({file("privkey.pem", *pem, 0600), file("cert.pem", chain.leaf_pem(), 0644),
-                   file("chain.pem", chain.chain_pem(), 0644), file("fullchain.pem", chain.full_pem(), 0644)});
-  if (!written) return written;
-  return all_at_once(
-      {[&] { return base::sync_directory(folder); }, [&] { return base::sync_directory(folder.parent_path()); }});
+boost::json::object fields_of(const PendingOrder& pending) {
+  return {{"url", pending.url},           {"names", list_of(pending.names)},
+          {"ca", pending.directory_url},  {"account", pending.account_url},
+          {"key_type", pending.key_type}, {"archive", pending.archive}};
+}
+
+PendingOrder pending_of(const JsonObject& object) {
+  PendingOrder pending;
+  pending.url = object.text("url");
+  pending.names = object.texts("names");
+  pending.directory_url = object.text("ca");
+  pending.account_url = object.text("account");
+  pending.key_type = object.text("key_type");
+  pending.archive = object.text("archive");
+  // It is part of a path.
+  if (!is_issuance_name(pending.archive)) object.reject("archive", "is no issuance's folder");
+  return pending;
 }
 
 }  // namespace
@@ -124,7 +116,7 @@ Result<std::optional<CertificateRecord>> CertificateStore::load(const std::strin
   record.not_after = root.optional_text("not_after");
   record.serial = root.optional_text("serial");
   record.issuer = root.optional_text("issuer");
-  record.pending_order_url = root.optional_text("pending_order");
+  if (auto pending = root.optional_object("pending_order")) record.pending = pending_of(*pending);
   for (const JsonObject& item : root.optional_objects("published")) {
     auto owner = base::Name::parse(item.text("name"));
     if (!owner) item.reject("name", owner.error().message);
@@ -145,7 +137,7 @@ Result<void> CertificateStore::save(const std::string& name, const CertificateRe
   fields["not_after"] = record.not_after;
   fields["serial"] = record.serial;
   fields["issuer"] = record.issuer;
-  if (!record.pending_order_url.empty()) fields["pending_order"] = record.pending_order_url;
+  if (record.pending) fields["pending_order"] = fields_of(*record.pending);
   if (!record.published.empty()) {
     boost::json::array published;
     for (const TxtValue& value : record.published)
@@ -162,23 +154,69 @@ Result<void> CertificateStore::forget(const std::string& name) const {
   return {};
 }
 
-Result<std::string> CertificateStore::write_archive(const std::string& name, const PrivateKey& key,
-                                                    const CertificateChain& chain, base::WallTime now) const {
-  fs::path archive = root_ / "archive" / name;
-  std::string issuance = issuance_name(now);
-  auto written = base::make_directories(archive, 0700);
-  if (written) written = write_issuance(archive / issuance, key, chain);
-  if (written) return issuance;
+std::string CertificateStore::new_issuance(base::WallTime now) {
+  std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm fields{};
+  gmtime_r(&seconds, &fields);
+  std::array<char, 32> stamp{};
+  std::strftime(stamp.data(), stamp.size(), "%Y%m%dT%H%M%S", &fields);
+  std::array<std::byte, 4> suffix{};
+  base::fill_random(suffix);
+  return fmt::format("{}.{:03}Z-{}", stamp.data(), now.time_since_epoch().count() % 1000, base::hex_encode(suffix));
+}
+
+Result<void> CertificateStore::write_key(const std::string& name, const std::string& issuance,
+                                         const PrivateKey& key) const {
+  auto pem = key.to_pem();
+  if (!pem) return fail(pem.error());
+  fs::path folder = archive(name) / issuance;
+  auto written = base::make_directories(folder, 0700);
+  if (written) written = base::create_file(folder / "privkey.pem", *pem, 0600);
+  if (written) written = base::sync_directory(folder);
+  if (!written) remove_issuance(name, issuance);
+  return written;
+}
+
+Result<PrivateKey> CertificateStore::read_key(const std::string& name, const std::string& issuance) const {
+  fs::path file = archive(name) / issuance / "privkey.pem";
+  auto pem = base::read_file(file);
+  if (!pem) return fail(pem.error());
+  auto key = PrivateKey::from_pem(*pem);
+  if (!key) return fail(ErrorCode::Invalid, "\"{}\": {}", file.string(), key.error().message);
+  return key;
+}
+
+Result<void> CertificateStore::write_chain(const std::string& name, const std::string& issuance,
+                                           const CertificateChain& chain) const {
+  fs::path folder = archive(name) / issuance;
+  auto file = [&folder](const char* file_name, std::string text) {
+    return [path = folder / file_name, text = std::move(text)] {
+      // What an earlier try left; nothing reads this folder yet.
+      std::error_code ignored;
+      fs::remove(path, ignored);
+      return base::create_file(path, text, 0644);
+    };
+  };
+  auto written = all_at_once({file("cert.pem", chain.leaf_pem()), file("chain.pem", chain.chain_pem()),
+                              file("fullchain.pem", chain.full_pem())});
+  if (!written) return written;
+  return base::sync_directory(folder);
+}
+
+void CertificateStore::remove_issuance(const std::string& name, const std::string& issuance) const {
   std::error_code ignored;
-  fs::remove_all(archive / issuance, ignored);
-  return fail(written.error());
+  fs::remove_all(archive(name) / issuance, ignored);
+}
+
+bool CertificateStore::is_live(const std::string& name, const std::string& issuance) const {
+  std::error_code ignored;
+  return fs::read_symlink(live(name), ignored) == link_target(name, issuance);
 }
 
 Result<void> CertificateStore::switch_live(const std::string& name, const CertificateRecord& record) const {
   // The record only describes; what is in force is what the link says. So the two need no order among themselves.
-  auto done = all_at_once(
-      {[&] { return base::replace_symlink(live(name), fmt::format("../archive/{}/{}", name, record.archive)); },
-       [&] { return save(name, record); }});
+  auto done = all_at_once({[&] { return base::replace_symlink(live(name), link_target(name, record.archive)); },
+                           [&] { return save(name, record); }});
   if (done) remove_old(name, record.archive);
   return done;
 }
@@ -186,13 +224,16 @@ Result<void> CertificateStore::switch_live(const std::string& name, const Certif
 void CertificateStore::remove_old(const std::string& name, const std::string& current) const {
   std::vector<std::string> issuances;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(root_ / "archive" / name, ignored)) {
+  for (const auto& entry : fs::directory_iterator(archive(name), ignored)) {
     std::string folder = entry.path().filename().string();
-    if (is_issuance_name(folder) && folder != current) issuances.push_back(std::move(folder));
+    if (!is_issuance_name(folder) || folder == current) continue;
+    // A key that never got its certificate, of a run that was killed.
+    bool complete = fs::exists(entry.path() / "fullchain.pem", ignored);
+    if (!complete) remove_issuance(name, folder);
+    if (complete) issuances.push_back(std::move(folder));
   }
   std::sort(issuances.begin(), issuances.end(), std::greater<>());
-  for (std::size_t i = kKept - 1; i < issuances.size(); ++i)
-    fs::remove_all(root_ / "archive" / name / issuances[i], ignored);
+  for (std::size_t i = kKept - 1; i < issuances.size(); ++i) remove_issuance(name, issuances[i]);
 }
 
 std::optional<CertificateChain> CertificateStore::live_chain(const std::string& name) const {

@@ -14,6 +14,16 @@
 
 namespace countersign::acme {
 
+// An order whose certificate is not installed yet; its key is in `archive`.
+struct PendingOrder {
+  std::string url;
+  std::vector<std::string> names;
+  std::string directory_url;
+  std::string account_url;
+  std::string key_type;
+  std::string archive;  // the issuance's folder below archive/CERT
+};
+
 // What CERT.json keeps.
 struct CertificateRecord {
   // Of the newest issuance; `archive` is "" when there is none yet.
@@ -24,8 +34,8 @@ struct CertificateRecord {
   std::string archive;  // the issuance's folder below archive/CERT
   std::string not_before, not_after;
   std::string serial, issuer;
-  // Of a run that is under way, or was killed: the values that may still be published.
-  std::string pending_order_url;
+  // Of a run that is under way, or did not come to its end: what to go on with, and the values that may be published.
+  std::optional<PendingOrder> pending;
   std::vector<TxtValue> published;
 };
 
@@ -42,13 +52,24 @@ class CertificateStore {
   // Removes CERT.json; for a first run that failed.
   [[nodiscard]] base::Result<void> forget(const std::string& name) const;
 
-  // Writes privkey.pem (0600), cert.pem, chain.pem and fullchain.pem, durably, to a new folder of archive/CERT. Gives
-  // the folder's name. Nothing is in force yet. Error: Denied, Full, Io; nothing is left behind then.
-  [[nodiscard]] base::Result<std::string> write_archive(const std::string& name, const PrivateKey& key,
-                                                        const CertificateChain& chain, base::WallTime now) const;
+  // An issuance is a folder of archive/CERT; it gets its key before the CA is asked for the certificate.
+
+  // 20261122T100000.123Z-1f2e3d4c: sorts by time, and two never meet.
+  [[nodiscard]] static std::string new_issuance(base::WallTime now);
+  // Makes the folder with privkey.pem (0600), durably. Error: Denied, Full, Io; nothing is left behind then.
+  [[nodiscard]] base::Result<void> write_key(const std::string& name, const std::string& issuance,
+                                             const PrivateKey& key) const;
+  // Error: NotFound, Invalid, Denied, Io.
+  [[nodiscard]] base::Result<PrivateKey> read_key(const std::string& name, const std::string& issuance) const;
+  // Adds cert.pem, chain.pem and fullchain.pem, durably. Nothing is in force yet. Error: Denied, Full, Io; it can be
+  // done again then.
+  [[nodiscard]] base::Result<void> write_chain(const std::string& name, const std::string& issuance,
+                                               const CertificateChain& chain) const;
+  void remove_issuance(const std::string& name, const std::string& issuance) const;
   // Switches live/CERT to `record.archive` at once, durably, and saves the record. Issuances beyond the newest kKept
   // are removed. Error: Denied, Full, Io; live/CERT is the old issuance or the new one then, and nothing is removed.
   [[nodiscard]] base::Result<void> switch_live(const std::string& name, const CertificateRecord& record) const;
+  [[nodiscard]] bool is_live(const std::string& name, const std::string& issuance) const;
   // What live/CERT holds, with its key. Absent when there is none, or it cannot be read, or the two do not match.
   [[nodiscard]] std::optional<CertificateChain> live_chain(const std::string& name) const;
 
@@ -60,6 +81,7 @@ class CertificateStore {
  private:
   explicit CertificateStore(std::filesystem::path root) : root_(std::move(root)) {}
   [[nodiscard]] std::filesystem::path record_file(const std::string& name) const;
+  [[nodiscard]] std::filesystem::path archive(const std::string& name) const { return root_ / "archive" / name; }
   void remove_old(const std::string& name, const std::string& current) const;
 
   std::filesystem::path root_;

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <future>
 #include <set>
+#include <utility>
 
 #include "acme/issue/account_store.hpp"
 #include "acme/issue/certificate_store.hpp"
 #include "acme/issue/daemon_publisher.hpp"
 #include "acme/issue/issue_flow.hpp"
+#include "acme/issue/missing_delegations.hpp"
 #include "acme/issue/run_lock.hpp"
 #include "acme/issue/steps.hpp"
 #include "acme/protocol/directory.hpp"
@@ -48,21 +50,10 @@ bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
   return a == b;
 }
 
-// Every name that lacks its delegation, each with what is wrong and the record to add, on lines of their own.
-base::Error missing_delegations(const std::vector<Delegation>& delegations) {
-  std::size_t missing = 0;
-  std::string lines;
-  std::set<std::string> told;
-  for (const Delegation& delegation : delegations) {
-    if (delegation.zone) continue;
-    ++missing;
-    if (!told.insert(delegation.challenge_name.text()).second) continue;  // x and *.x lack the same record
-    lines += fmt::format("\n{}: {}", delegation.identifier.text(), delegation.problem);
-    if (!delegation.remedy.empty()) lines += "\n" + delegation.remedy;
-  }
-  return {ErrorCode::NotFound, fmt::format("the challenges of {} of {} cannot be answered, so nothing was ordered; add "
-                                           "what follows to the DNS, then run it again{}",
-                                           missing, counted(delegations.size(), "name"), lines)};
+// The CA, or what is stored, says no: another try ends the same way.
+bool is_final(ErrorCode code) {
+  return code == ErrorCode::Refused || code == ErrorCode::Protocol || code == ErrorCode::NotFound ||
+         code == ErrorCode::Invalid;
 }
 
 // The values live in `run`, the files in `store`; what both need is here.
@@ -85,11 +76,19 @@ class IssueRun {
   void sweep_leftovers();
   [[nodiscard]] Opening open_session() const;
   [[nodiscard]] Result<std::vector<Delegation>> follow();
+  [[nodiscard]] AccountStore::Consent consent() const;
+  [[nodiscard]] Result<void> use_account(Session& session);
+  [[nodiscard]] bool may_resume() const;
+  [[nodiscard]] std::optional<Result<IssueOutcome>> resume(Session& session);
+  [[nodiscard]] Result<CertificateChain> resume_order(Session& session);
   [[nodiscard]] Result<Order> order(Session& session);
+  [[nodiscard]] OrderNotes notes();
   [[nodiscard]] Result<IssueOutcome> issue_order(Session& session, const OrderPlan& plan);
-  [[nodiscard]] Result<IssueOutcome> install(const IssuedCertificate& issued, const std::string& order_url);
+  void adopt_pending(const CertificateChain& chain);
+  [[nodiscard]] Result<IssueOutcome> install(const CertificateChain& chain);
   [[nodiscard]] IssueOutcome outcome(const CertificateChain& chain) const;
-  void forget_pending(bool withdrawn);
+  void discard_pending();
+  void save_record();
 
   const conf::Config& config_;
   const IssueRequest& request_;
@@ -100,13 +99,15 @@ class IssueRun {
   std::string directory_url_;
   std::optional<CertificateStore> store_;
   CertificateRecord record_;
+  std::vector<TxtValue> leftovers_;  // of earlier runs, and not to be removed now
+  bool noted_ = false;               // this run wrote the record
 };
 
 Result<IssueOutcome> IssueRun::run() {
-  if (names_.empty()) return fail(ErrorCode::Invalid, "no domain name given");
+  if (names_.empty()) return fail(ErrorCode::Usage, "no domain name given");
   if (auto chosen = choose_name(); !chosen) return fail(chosen.error());
   auto url = directory_url(config_.acme.ca);
-  if (!url) return fail(url.error());
+  if (!url) return fail(ErrorCode::Usage, "{}", url.error().message);
   directory_url_ = *std::move(url);
   auto store = CertificateStore::open(config_.state_dir / "acme");
   if (!store) {
@@ -121,16 +122,25 @@ Result<IssueOutcome> IssueRun::run() {
 
   // The CA's directory and the delegations have nothing to do with each other.
   Opening opening = open_session();
+  sweep_leftovers();
+  std::optional<Result<Session>> session;
+  if (may_resume()) {
+    session = opening.get();
+    if (!*session) return fail(session->error());
+    if (auto resumed = resume(**session)) return *std::move(resumed);
+  }
   auto delegations = follow();
-  auto session = opening.get();
+  if (!session) session = opening.get();
   if (!delegations) return fail(delegations.error());
-  if (!session) return fail(session.error());
-  return issue_order(*session, {request_.identifiers, *std::move(delegations), config_.acme.key_type});
+  if (!*session) return fail(session->error());
+  return issue_order(**session, {request_.identifiers, *std::move(delegations)});
 }
 
 Result<void> IssueRun::choose_name() {
   cert_name_ = request_.cert_name.empty() ? request_.identifiers.front().base_text() : request_.cert_name;
-  return check_cert_name(cert_name_);
+  auto checked = check_cert_name(cert_name_);
+  if (!checked) return fail(ErrorCode::Usage, "{}", checked.error().message);
+  return {};
 }
 
 Result<void> IssueRun::check_record() {
@@ -138,10 +148,17 @@ Result<void> IssueRun::check_record() {
   if (!loaded) return fail(loaded.error());
   if (!*loaded) return {};
   record_ = **std::move(loaded);
+  if (record_.pending && store_->is_live(cert_name_, record_.pending->archive)) {
+    // It was switched to, but the record could not be saved. Its folder is in use: never to be gone on with.
+    auto chain = store_->live_chain(cert_name_);
+    if (chain) adopt_pending(*chain);
+    record_.pending.reset();
+    save_record();
+  }
   bool may_change = request_.cert_name_given || request_.when_valid == WhenValid::IssueAgain;
   if (record_.archive.empty() || may_change || same_set(record_.names, names_)) return {};
   return fail(
-      ErrorCode::Exists,
+      ErrorCode::Usage,
       "the certificate \"{}\" exists with other names ({}); give --cert-name {} or --force to replace it by one for "
       "\"{}\", or another --cert-name to keep both",
       cert_name_, joined(record_.names), cert_name_, joined(names_));
@@ -157,7 +174,7 @@ std::optional<IssueOutcome> IssueRun::leave_alone() {
   if (record_.directory_url != directory_url_)
     steps_.warn(fmt::format("the certificate \"{}\" is from {}, not from {}; give --force to have a new one",
                             cert_name_, record_.directory_url, directory_url_));
-  if (!record_.published.empty()) sweep_leftovers();
+  sweep_leftovers();
   IssueOutcome there = outcome(*chain);
   there.left_alone = true;
   return there;
@@ -167,8 +184,13 @@ std::optional<IssueOutcome> IssueRun::leave_alone() {
 void IssueRun::sweep_leftovers() {
   if (record_.published.empty()) return;
   auto removed = surroundings_.publisher.withdraw(record_.published);
-  if (!removed) steps_.warn(fmt::format("values of an earlier run may still be served: {}", removed.error().message));
-  forget_pending(removed.has_value());
+  if (!removed) {
+    steps_.warn(fmt::format("values of an earlier run may still be served: {}", removed.error().message));
+    leftovers_ = record_.published;
+    return;
+  }
+  record_.published.clear();
+  save_record();
 }
 
 IssueRun::Opening IssueRun::open_session() const {
@@ -183,7 +205,6 @@ IssueRun::Opening IssueRun::open_session() const {
 }
 
 Result<std::vector<Delegation>> IssueRun::follow() {
-  sweep_leftovers();
   auto delegations = surroundings_.publisher.locate(request_.identifiers);
   if (!delegations) return delegations;
   bool missing = std::any_of(delegations->begin(), delegations->end(), [](const Delegation& d) { return !d.zone; });
@@ -197,70 +218,138 @@ Result<std::vector<Delegation>> IssueRun::follow() {
   return delegations;
 }
 
-Result<Order> IssueRun::order(Session& session) {
+AccountStore::Consent IssueRun::consent() const {
+  return {config_.acme.contact, config_.acme.agree_tos ? Terms::Agreed : Terms::NotAgreed};
+}
+
+Result<void> IssueRun::use_account(Session& session) {
+  if (!session.account_url().empty()) return {};
   auto accounts = AccountStore::open(config_.state_dir / "acme", directory_url_);
   if (!accounts) return fail(accounts.error());
-  AccountStore::Consent consent{config_.acme.contact, config_.acme.agree_tos ? Terms::Agreed : Terms::NotAgreed};
-  auto account = accounts->use(session, consent);
+  auto account = accounts->use(session, consent());
   if (!account) return fail(account.error());
   steps_.done("account", *account);
+  return {};
+}
+
+bool IssueRun::may_resume() const {
+  return record_.pending && same_set(record_.pending->names, names_) &&
+         record_.pending->directory_url == directory_url_ &&
+         record_.pending->key_type == key_type_text(config_.acme.key_type);
+}
+
+// Absent: there is nothing to go on with any more.
+std::optional<Result<IssueOutcome>> IssueRun::resume(Session& session) {
+  if (auto used = use_account(session); !used) return fail(used.error());
+  auto chain = resume_order(session);
+  if (chain) return install(*chain);
+  if (!is_final(chain.error().code)) return fail(chain.error());
+  steps_.warn(fmt::format("the order that an earlier run left unfinished is given up: {}", chain.error().message));
+  discard_pending();
+  save_record();
+  return std::nullopt;
+}
+
+Result<CertificateChain> IssueRun::resume_order(Session& session) {
+  if (session.account_url() != record_.pending->account_url)
+    return fail(ErrorCode::NotFound, "order ({}): it is of the account {}", record_.pending->url,
+                record_.pending->account_url);
+  auto order = fetch_order(session, record_.pending->url);
+  if (!order) return fail(order.error());
+  OrderNotes again;
+  again.make_key = [store = *store_, name = cert_name_, issuance = record_.pending->archive] {
+    return store.read_key(name, issuance);
+  };
+  OrderRun run(session, surroundings_.publisher, steps_, surroundings_.budgets);
+  return run.resume(*std::move(order), {request_.identifiers, {}}, again);
+}
+
+Result<Order> IssueRun::order(Session& session) {
+  if (auto used = use_account(session); !used) return fail(used.error());
   auto order = new_order(session, names_);
   if (order || order.error().code != ErrorCode::NotFound) return order;
   steps_.warn(fmt::format("the CA does not know the account {} any more", session.account_url()));
-  account = accounts->make_again(session, consent);
+  auto accounts = AccountStore::open(config_.state_dir / "acme", directory_url_);
+  if (!accounts) return fail(accounts.error());
+  auto account = accounts->make_again(session, consent());
   if (!account) return fail(account.error());
   steps_.done("account", *account);
   return new_order(session, names_);
 }
 
+OrderNotes IssueRun::notes() {
+  OrderNotes notes;
+  notes.make_key = [store = *store_, name = cert_name_, issuance = record_.pending->archive,
+                    type = config_.acme.key_type]() -> Result<PrivateKey> {
+    auto key = PrivateKey::generate(type);
+    if (!key) return key;
+    if (auto written = store.write_key(name, issuance, *key); !written) return fail(written.error());
+    return key;
+  };
+  notes.note = [this](const std::vector<TxtValue>& values) {
+    record_.published = leftovers_;
+    record_.published.insert(record_.published.end(), values.begin(), values.end());
+    if (record_.archive.empty()) record_.names = names_;
+    noted_ = true;
+    return store_->save(cert_name_, record_);
+  };
+  return notes;
+}
+
 Result<IssueOutcome> IssueRun::issue_order(Session& session, const OrderPlan& plan) {
   auto placed = order(session);
   if (!placed) return fail(placed.error());
-  std::string order_url = placed->url;
-  auto before_publish = [&](const std::vector<TxtValue>& values) {
-    record_.pending_order_url = order_url;
-    record_.published = values;
-    if (record_.archive.empty()) record_.names = names_;
-    return store_->save(cert_name_, record_);
-  };
+  discard_pending();
+  record_.pending = PendingOrder{placed->url,
+                                 names_,
+                                 directory_url_,
+                                 session.account_url(),
+                                 key_type_text(config_.acme.key_type),
+                                 CertificateStore::new_issuance(base::SystemClock().wall())};
   OrderRun run(session, surroundings_.publisher, steps_, surroundings_.budgets);
-  auto issued = run.run(*std::move(placed), plan, before_publish);
-  bool withdrawn = run.withdraw();
-  if (issued) {
-    if (withdrawn) record_.published.clear();
-    return install(*issued, order_url);
-  }
-  forget_pending(withdrawn);
-  return fail(issued.error());
+  auto chain = run.run(*std::move(placed), plan, notes());
+  if (run.withdraw()) record_.published = leftovers_;
+  if (chain) return install(*chain);
+  if (!run.may_resume()) discard_pending();
+  if (noted_) save_record();
+  const char* hint = run.may_resume() ? "; its order and key are kept: run it again to go on" : "";
+  return fail(chain.error().code, "{}{}", chain.error().message, hint);
 }
 
-Result<IssueOutcome> IssueRun::install(const IssuedCertificate& issued, const std::string& order_url) {
-  auto archive = store_->write_archive(cert_name_, issued.key, issued.chain, base::SystemClock().wall());
+// The pending order's certificate becomes the one that the record is about.
+void IssueRun::adopt_pending(const CertificateChain& chain) {
+  PendingOrder pending = *std::exchange(record_.pending, std::nullopt);
+  record_.names = std::move(pending.names);
+  record_.directory_url = std::move(pending.directory_url);
+  record_.key_type = std::move(pending.key_type);
+  record_.order_url = std::move(pending.url);
+  record_.archive = std::move(pending.archive);
+  record_.not_before = base::format_rfc3339(chain.not_before());
+  record_.not_after = base::format_rfc3339(chain.not_after());
+  record_.serial = chain.serial();
+  record_.issuer = chain.issuer();
+}
+
+Result<IssueOutcome> IssueRun::install(const CertificateChain& chain) {
   CertificateRecord before = record_;
-  Result<void> switched;
-  if (archive) {
-    record_.names = names_;
-    record_.directory_url = directory_url_;
-    record_.key_type = key_type_text(config_.acme.key_type);
-    record_.order_url = order_url;
-    record_.archive = *archive;
-    record_.not_before = base::format_rfc3339(issued.chain.not_before());
-    record_.not_after = base::format_rfc3339(issued.chain.not_after());
-    record_.serial = issued.chain.serial();
-    record_.issuer = issued.chain.issuer();
-    record_.pending_order_url.clear();
-    switched = store_->switch_live(cert_name_, record_);
-  } else {
-    switched = fail(archive.error());
+  auto done = store_->write_chain(cert_name_, record_.pending->archive, chain);
+  if (done) {
+    adopt_pending(chain);
+    done = store_->switch_live(cert_name_, record_);
+    if (!done && store_->is_live(cert_name_, record_.archive)) {
+      steps_.warn(fmt::format("the certificate is installed, but that cannot be noted: {}", done.error().message));
+      done = {};
+    }
   }
-  if (!switched) {
+  if (!done) {
     record_ = std::move(before);
-    forget_pending(record_.published.empty());
-    return fail(switched.error().code, "the certificate was issued but cannot be installed: {}",
-                switched.error().message);
+    save_record();
+    return fail(done.error().code,
+                "the certificate was issued but cannot be installed: {}; its order and key are kept: run it again",
+                done.error().message);
   }
   steps_.done("install", store_->live(cert_name_).string());
-  return outcome(issued.chain);
+  return outcome(chain);
 }
 
 IssueOutcome IssueRun::outcome(const CertificateChain& chain) const {
@@ -274,13 +363,15 @@ IssueOutcome IssueRun::outcome(const CertificateChain& chain) const {
   return out;
 }
 
-// The order came to nothing. Values that could not be removed stay noted for the next run.
-void IssueRun::forget_pending(bool withdrawn) {
-  if (record_.pending_order_url.empty() && record_.published.empty()) return;
-  record_.pending_order_url.clear();
-  if (withdrawn) record_.published.clear();
-  bool nothing_left = record_.archive.empty() && record_.published.empty();
-  auto done = nothing_left ? store_->forget(cert_name_) : store_->save(cert_name_, record_);
+void IssueRun::discard_pending() {
+  if (record_.pending) store_->remove_issuance(cert_name_, record_.pending->archive);
+  record_.pending.reset();
+}
+
+// What there is to know for the next run; no file when that is nothing.
+void IssueRun::save_record() {
+  bool nothing = record_.archive.empty() && record_.published.empty() && !record_.pending;
+  auto done = nothing ? store_->forget(cert_name_) : store_->save(cert_name_, record_);
   if (!done) steps_.warn(done.error().message);
 }
 

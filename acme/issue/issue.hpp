@@ -47,7 +47,8 @@ struct IssueCallbacks {
 };
 
 // Blocking and straight-line. On every path, failure and interruption included, published values are removed again.
-// Errors: Invalid (bad request: exit 2), Exists (another set of names under an existing CERT: exit 2; another run holds
+// What fails once the CA has its request leaves order and key for the next run with these names, which goes on there.
+// Errors: Usage (bad request or configuration; another set of names under an existing CERT), Exists (another run holds
 // the lock), NotFound (delegation missing: says the record to add; nothing was ordered), Interrupted, and what CA,
 // daemon or disk said.
 [[nodiscard]] base::Result<IssueOutcome> issue(const conf::Config& config, const IssueRequest& request,

@@ -4,6 +4,7 @@
 
 #include "acme/protocol/csr.hpp"
 #include "acme/transport/interrupt.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -20,11 +21,21 @@ constexpr int kWithdrawTries = 3;
 constexpr Milliseconds kWithdrawPause{200};
 constexpr Milliseconds kLongestRetryAfter{60'000};  // a CA that says more while it works is not believed
 
-// The wait before the next poll: what the CA says (RFC 8555 §7.4), else twice the last one.
+// The wait before the next poll: what the CA says (RFC 8555 §7.4, §7.5.1), else twice the last one.
 Milliseconds next_delay(const Order& order, Milliseconds last) {
-  if (order.status == OrderStatus::Processing && order.retry_after)
-    return std::clamp(*order.retry_after, kFirstPoll, kLongestRetryAfter);
+  if (order.retry_after) return std::clamp(*order.retry_after, kFirstPoll, kLongestRetryAfter);
   return std::min(last * 2, kSlowestPoll);
+}
+
+Milliseconds left_until(SteadyClock::time_point deadline) {
+  return std::max(std::chrono::ceil<Milliseconds>(deadline - SteadyClock::now()), Milliseconds(0));
+}
+
+// `trouble`: why the CA was not heard of at last; "" when it was.
+base::Error too_late(const char* what, Milliseconds budget, const std::string& url, const base::Error& trouble) {
+  return {ErrorCode::Timeout, fmt::format("the CA did not finish {} within {} s (order {}){}{}", what,
+                                          std::chrono::ceil<std::chrono::seconds>(budget).count(), url,
+                                          trouble.message.empty() ? "" : "; at last ", trouble.message)};
 }
 
 base::Error interruption(const char* what) {
@@ -48,51 +59,79 @@ std::string listed(const std::vector<TxtValue>& values) {
 
 }  // namespace
 
-Result<IssuedCertificate> OrderRun::run(Order order, const OrderPlan& plan, const BeforePublish& before_publish) {
-  std::vector<std::string> names = texts_of(plan.identifiers);
+void OrderRun::begin(const OrderPlan& plan, const OrderNotes& notes) {
   // An RSA key takes up to seconds; it is made while the CA validates.
-  making_key_ = std::async(std::launch::async, [names, type = plan.key_type]() -> Result<KeyAndRequest> {
-    auto key = PrivateKey::generate(type);
-    if (!key) return fail(key.error());
-    auto csr = make_csr(*key, names);
-    if (!csr) return fail(csr.error());
-    return KeyAndRequest{*std::move(key), *std::move(csr)};
-  });
-  if (order.status != OrderStatus::Pending) steps_.done("order", "the CA asks for no proof");
-  auto done = drive(std::move(order), plan, before_publish);
+  making_key_ = std::async(std::launch::async,
+                           [names = texts_of(plan.identifiers), make_key = notes.make_key]() -> Result<KeyAndRequest> {
+                             auto key = make_key();
+                             if (!key) return fail(key.error());
+                             auto csr = make_csr(*key, names);
+                             if (!csr) return fail(csr.error());
+                             return KeyAndRequest{*std::move(key), *std::move(csr)};
+                           });
+}
+
+Result<CertificateChain> OrderRun::run(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+  // Whose key nobody has any more.
+  if (order.status == OrderStatus::Processing || order.status == OrderStatus::Valid)
+    return fail(ErrorCode::Protocol,
+                "order ({}): the CA gives an order back that another run sent its request for, and the key of that is "
+                "not here; run it again when the order has expired, or with other names",
+                order.url);
+  begin(plan, notes);
+  if (order.status == OrderStatus::Ready) steps_.done("order", "the CA asks for no proof");
+  auto done = finish(drive(std::move(order), plan, notes), plan);
+  // The key's file is the caller's from here on.
+  if (making_key_.valid()) making_key_.wait();
+  return done;
+}
+
+Result<CertificateChain> OrderRun::resume(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+  if (order.status == OrderStatus::Pending || order.status == OrderStatus::Invalid)
+    return fail(ErrorCode::NotFound, "order ({}): it came to nothing", order.url);
+  begin(plan, notes);
+  if (auto taken = take_key(); !taken) return fail(taken.error());
+  requested_ = true;
+  noted_ = true;
+  steps_.done("order", fmt::format("going on with {}, which an earlier run left unfinished", order.url));
+  // A request that the CA has no more, or never got.
+  auto next = order.status == OrderStatus::Ready ? finalize(order, notes) : Result<Order>(std::move(order));
+  return finish(next ? drive(*std::move(next), plan, notes) : std::move(next), plan);
+}
+
+Result<CertificateChain> OrderRun::finish(const Result<Order>& done, const OrderPlan& plan) {
   if (!done) return fail(done.error());
   steps_.done("finalize", "the CA made the certificate");
   auto pem = fetch_certificate(session_, *done);
   if (!pem) return fail(pem.error());
   auto chain = CertificateChain::parse(*pem, fmt::format("certificate ({})", done->certificate));
   if (!chain) return fail(chain.error());
-  if (!key_) return fail(ErrorCode::Protocol, "order ({}): the CA calls a new order valid", done->url);
   auto now = base::SystemClock().wall();
-  if (auto checked = chain->check(*key_, names, now); !checked) return fail(checked.error());
+  if (auto checked = chain->check(made_->key, texts_of(plan.identifiers), now); !checked) return fail(checked.error());
   if (chain->not_before() > now)
     steps_.warn(fmt::format("the certificate is not valid before {}; is this machine's clock right?",
                             base::format_rfc3339(chain->not_before())));
-  steps_.done("download", fmt::format("issued by {}, valid until {}", printable(chain->issuer(), 200),
-                                      base::format_rfc3339(chain->not_after())));
-  return IssuedCertificate{*std::move(key_), *std::move(chain)};
+  steps_.done("download",
+              fmt::format("issued by {}, valid until {}", chain->issuer(), base::format_rfc3339(chain->not_after())));
+  return chain;
 }
 
 // RFC 8555 §7.1.6. Each turn does what the reported status asks for.
-Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const BeforePublish& before_publish) {
-  bool validated = false;
+Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+  bool validated = requested_;
   for (;;) {
     Result<Order> next = order;
     switch (order.status) {
       case OrderStatus::Pending:
         if (validated) return fail(ErrorCode::Protocol, "order ({}): it went back to pending", order.url);
         validated = true;
-        next = validate(order, plan, before_publish);
+        next = validate(order, plan, notes);
         break;
       case OrderStatus::Ready:
-        if (key_) {
+        if (requested_) {
           next = await_finalization(order);
         } else {
-          next = finalize(order);
+          next = finalize(order, notes);
           // Not sooner: the CA works on the certificate meanwhile.
           withdraw();
         }
@@ -101,8 +140,10 @@ Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const BeforePu
         next = await_finalization(order);
         break;
       case OrderStatus::Valid:
-        return order;
+        if (requested_) return order;
+        return fail(ErrorCode::Protocol, "order ({}): it is valid before it got a request", order.url);
       case OrderStatus::Invalid:
+        requested_ = false;
         return fail(failure_of(order));
     }
     if (!next) return next;
@@ -110,13 +151,13 @@ Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const BeforePu
   }
 }
 
-Result<Order> OrderRun::validate(const Order& order, const OrderPlan& plan, const BeforePublish& before_publish) {
+Result<Order> OrderRun::validate(const Order& order, const OrderPlan& plan, const OrderNotes& notes) {
   auto challenges = find_challenges(order, plan);
   if (!challenges) return fail(challenges.error());
   steps_.done("order",
               fmt::format("{}, {} to prove", counted(plan.identifiers.size(), "name"), challenges->urls.size()));
   if (!challenges->values.empty()) {
-    if (auto done = publish(*challenges, before_publish); !done) return fail(done.error());
+    if (auto done = publish(*challenges, notes); !done) return fail(done.error());
     auto warnings = publisher_.await_visibility(challenges->values, challenges->zones);
     if (!warnings) return fail(warnings.error());
     for (const std::string& warning : *warnings) steps_.warn(warning);
@@ -150,7 +191,7 @@ Result<void> OrderRun::add_challenge(Challenges& challenges, const Authorization
   });
   if (place == plan.delegations.end())
     return fail(ErrorCode::Protocol, "authorization ({}): it is for \"{}\", which was not ordered", authorization.url,
-                printable(authorization.identifier, 260));
+                base::printable(authorization.identifier, 260));
   if (authorization.status == AuthorizationStatus::Valid) return {};
   if (authorization.status != AuthorizationStatus::Pending) {
     std::string reason = authorization.failure();
@@ -172,8 +213,9 @@ Result<void> OrderRun::add_challenge(Challenges& challenges, const Authorization
   return {};
 }
 
-Result<void> OrderRun::publish(const Challenges& challenges, const BeforePublish& before_publish) {
-  if (auto noted = before_publish(challenges.values); !noted) return noted;
+Result<void> OrderRun::publish(const Challenges& challenges, const OrderNotes& notes) {
+  if (auto noted = notes.note(challenges.values); !noted) return noted;
+  noted_ = true;
   // From here on there may be something to remove.
   published_ = challenges.values;
   if (auto added = publisher_.publish(challenges.values); !added) return added;
@@ -210,13 +252,22 @@ Result<void> OrderRun::trigger(const Challenges& challenges) {
 bool OrderRun::await_questions(std::set<base::Name>& unasked, Milliseconds patience) {
   auto end = SteadyClock::now() + patience;
   while (!unasked.empty() && !interrupted()) {
-    auto left = std::chrono::ceil<Milliseconds>(end - SteadyClock::now());
-    if (left.count() <= 0) return false;
+    auto left = left_until(end);
+    if (left.count() == 0) return false;
     for (const base::Name& name : publisher_.await_questions(left)) unasked.erase(name);
     if (unasked.empty()) return true;
   }
-  sleep_unless_interrupted(std::chrono::ceil<Milliseconds>(end - SteadyClock::now()));
+  sleep_unless_interrupted(left_until(end));
   return false;
+}
+
+Result<std::optional<Order>> OrderRun::look(const std::string& order_url, base::Error& trouble) {
+  auto order = fetch_order(session_, order_url);
+  trouble = order ? base::Error{} : order.error();
+  if (order) return std::optional<Order>(*std::move(order));
+  // One broken connection or one busy moment is no news about the order.
+  if (trouble.code == ErrorCode::Unavailable || trouble.code == ErrorCode::Timeout) return std::optional<Order>();
+  return fail(trouble);
 }
 
 Result<Order> OrderRun::await_validation(Order order, const std::vector<TxtValue>& values) {
@@ -224,38 +275,60 @@ Result<Order> OrderRun::await_validation(Order order, const std::vector<TxtValue
   std::set<base::Name> unasked;
   for (const TxtValue& value : values) unasked.insert(value.name);
   Milliseconds delay = kFirstPoll;
+  base::Error trouble;
   for (;;) {
-    // The CA has asked for everything: its verdict is only a moment away, however long it took to ask.
-    if (await_questions(unasked, delay)) delay = kFirstPoll / 2;
+    // The CA has asked for everything: its verdict is only a moment away, however long it took to ask or wants us to
+    // wait (RFC 8555 §7.5.1).
+    if (await_questions(unasked, std::min(delay, left_until(deadline)))) delay = kFirstPoll / 2;
     if (interrupted()) return fail(interruption("validates"));
-    auto next = fetch_order(session_, order.url);
-    if (!next || next->status != OrderStatus::Pending) return next;
+    auto next = look(order.url, trouble);
+    if (!next) return fail(next.error());
+    if (*next && (*next)->status != OrderStatus::Pending) return **std::move(next);
     if (SteadyClock::now() >= deadline)
-      return fail(ErrorCode::Timeout, "the CA did not finish its validation within {} s (order {})",
-                  std::chrono::ceil<std::chrono::seconds>(budgets_.validation).count(), order.url);
-    delay = next_delay(*next, delay);
+      return fail(too_late("its validation", budgets_.validation, order.url, trouble));
+    if (*next) order.retry_after = (*next)->retry_after;
+    delay = next_delay(order, delay);
   }
 }
 
-Result<Order> OrderRun::finalize(const Order& order) {
+Result<void> OrderRun::take_key() {
+  if (made_) return {};
   auto made = making_key_.get();
   if (!made) return fail(made.error());
-  key_ = std::move(made->key);
-  return finalize_order(session_, order, made->csr);
+  made_ = *std::move(made);
+  return {};
+}
+
+Result<Order> OrderRun::finalize(const Order& order, const OrderNotes& notes) {
+  if (auto taken = take_key(); !taken) return fail(taken.error());
+  if (!noted_) {
+    if (auto noted = notes.note({}); !noted) return fail(noted.error());
+    noted_ = true;
+  }
+  requested_ = true;
+  auto next = finalize_order(session_, order, made_->csr);
+  if (next || next.error().code == ErrorCode::Interrupted) return next;
+  // The answer may have got lost after the CA began: only its own view of the order counts.
+  auto now = fetch_order(session_, order.url);
+  if (now && now->status != OrderStatus::Ready) return now;
+  if (!now && now.error().code == ErrorCode::Interrupted) return now;
+  // It read the request and said no: it would say so again.
+  if (now && next.error().code == ErrorCode::Refused) requested_ = false;
+  return next;
 }
 
 Result<Order> OrderRun::await_finalization(Order order) {
   auto deadline = SteadyClock::now() + budgets_.finalization;
   Milliseconds delay = next_delay(order, kFirstPoll / 2);
+  base::Error trouble;
   while (order.status == OrderStatus::Processing || order.status == OrderStatus::Ready) {
     if (SteadyClock::now() >= deadline)
-      return fail(ErrorCode::Timeout, "the CA did not finish the certificate within {} s (order {})",
-                  std::chrono::ceil<std::chrono::seconds>(budgets_.finalization).count(), order.url);
-    auto left = std::chrono::ceil<Milliseconds>(deadline - SteadyClock::now());
-    if (!sleep_unless_interrupted(std::min(delay, left))) return fail(interruption("makes the certificate"));
-    auto next = fetch_order(session_, order.url);
-    if (!next) return next;
-    order = *std::move(next);
+      return fail(too_late("the certificate", budgets_.finalization, order.url, trouble));
+    if (!sleep_unless_interrupted(std::min(delay, left_until(deadline))))
+      return fail(interruption("makes the certificate"));
+    auto next = look(order.url, trouble);
+    if (!next) return fail(next.error());
+    if (*next) order = **std::move(next);
     delay = next_delay(order, delay);
   }
   return order;
@@ -265,7 +338,8 @@ base::Error OrderRun::failure_of(const Order& order) {
   std::string reasons;
   std::size_t failed = 0;
   // RFC 8555 §7.1.6: the reason of a failed validation stands in the authorization, not in the order.
-  if (auto authorizations = fetch_authorizations(session_, order.authorizations)) {
+  auto authorizations = fetch_authorizations(session_, order.authorizations);
+  if (authorizations) {
     for (const Authorization& authorization : *authorizations) {
       std::string reason = authorization.failure();
       if (authorization.status == AuthorizationStatus::Pending || authorization.status == AuthorizationStatus::Valid)
@@ -278,8 +352,10 @@ base::Error OrderRun::failure_of(const Order& order) {
   if (failed > 0)
     return {ErrorCode::Refused, fmt::format("the CA could not validate {} of {}: {}", failed,
                                             counted(order.identifiers.size(), "name"), reasons)};
-  return {ErrorCode::Refused, fmt::format("the CA made the order invalid ({}): {}", order.url,
-                                          order.error ? order.error->describe() : "it gives no reason")};
+  return {ErrorCode::Refused, fmt::format("the CA made the order invalid ({}): {}{}{}", order.url,
+                                          order.error ? order.error->describe() : "it gives no reason",
+                                          authorizations ? "" : "; its authorizations cannot be read: ",
+                                          authorizations ? "" : authorizations.error().message)};
 }
 
 bool OrderRun::withdraw() {

@@ -27,13 +27,16 @@ struct Budgets {
 
 struct OrderPlan {
   std::vector<DnsIdentifier> identifiers;
-  std::vector<Delegation> delegations;  // one for each identifier, none missing
-  conf::KeyType key_type = conf::KeyType::P256;
+  std::vector<Delegation> delegations;  // one for each identifier, none missing; not needed behind validation
 };
 
-struct IssuedCertificate {
-  PrivateKey key;
-  CertificateChain chain;
+// What the caller keeps on the disk for an order, so that whoever comes after a kill can clean up and go on.
+struct OrderNotes {
+  // Gives the certificate's key, durable already: a full disk must stop the run before the CA acts. Called on a thread
+  // of its own, before run() returns.
+  std::function<base::Result<PrivateKey>()> make_key;
+  // Called with the values just before they are published, and in any case before finalize. Its error stops the run.
+  std::function<base::Result<void>(const std::vector<TxtValue>&)> note;
 };
 
 class OrderRun {
@@ -44,14 +47,14 @@ class OrderRun {
   OrderRun(const OrderRun&) = delete;
   OrderRun& operator=(const OrderRun&) = delete;
 
-  // Called with the values just before they are published, so that whoever comes after a kill can remove them. Its
-  // error stops the run.
-  using BeforePublish = std::function<base::Result<void>(const std::vector<TxtValue>&)>;
-
   // From the order that the CA gave. Errors: Refused (a challenge or the order failed: names the names and the CA's
-  // reasons), Timeout (a budget is used up), Interrupted, Protocol, and what CA, publisher and the callback say.
-  [[nodiscard]] base::Result<IssuedCertificate> run(Order order, const OrderPlan& plan,
-                                                    const BeforePublish& before_publish);
+  // reasons), Timeout (a budget is used up), Interrupted, Protocol, and what CA, publisher and the callbacks say.
+  [[nodiscard]] base::Result<CertificateChain> run(Order order, const OrderPlan& plan, const OrderNotes& notes);
+  // For an order that an earlier run sent its request for: goes on from there, with the key that `notes` give again.
+  // Errors: as run(); NotFound, when it is not worth going on with.
+  [[nodiscard]] base::Result<CertificateChain> resume(Order order, const OrderPlan& plan, const OrderNotes& notes);
+  // After an error: the CA has the request and may have made the certificate, so key and order are to be kept.
+  [[nodiscard]] bool may_resume() const { return requested_; }
 
   // Removes what was published, interrupted or not. run() does it at the first moment that it can be done; the caller
   // and the destructor on every other path. Gives false, after one warning, when something may still be served.
@@ -69,17 +72,21 @@ class OrderRun {
     std::string csr;
   };
 
-  [[nodiscard]] base::Result<Order> drive(Order order, const OrderPlan& plan, const BeforePublish& before_publish);
-  [[nodiscard]] base::Result<Order> validate(const Order& order, const OrderPlan& plan,
-                                             const BeforePublish& before_publish);
+  void begin(const OrderPlan& plan, const OrderNotes& notes);
+  [[nodiscard]] base::Result<CertificateChain> finish(const base::Result<Order>& done, const OrderPlan& plan);
+  [[nodiscard]] base::Result<Order> drive(Order order, const OrderPlan& plan, const OrderNotes& notes);
+  [[nodiscard]] base::Result<Order> validate(const Order& order, const OrderPlan& plan, const OrderNotes& notes);
   [[nodiscard]] base::Result<Challenges> find_challenges(const Order& order, const OrderPlan& plan);
   [[nodiscard]] base::Result<void> add_challenge(Challenges& challenges, const Authorization& authorization,
                                                  const OrderPlan& plan, const std::string& thumbprint) const;
-  [[nodiscard]] base::Result<void> publish(const Challenges& challenges, const BeforePublish& before_publish);
+  [[nodiscard]] base::Result<void> publish(const Challenges& challenges, const OrderNotes& notes);
   [[nodiscard]] base::Result<void> trigger(const Challenges& challenges);
   [[nodiscard]] base::Result<Order> await_validation(Order order, const std::vector<TxtValue>& values);
   [[nodiscard]] bool await_questions(std::set<base::Name>& unasked, std::chrono::milliseconds patience);
-  [[nodiscard]] base::Result<Order> finalize(const Order& order);
+  // The order as it is now; absent when that is not to be had for the moment, and `trouble` says why.
+  [[nodiscard]] base::Result<std::optional<Order>> look(const std::string& order_url, base::Error& trouble);
+  [[nodiscard]] base::Result<void> take_key();
+  [[nodiscard]] base::Result<Order> finalize(const Order& order, const OrderNotes& notes);
   [[nodiscard]] base::Result<Order> await_finalization(Order order);
   [[nodiscard]] base::Error failure_of(const Order& order);
 
@@ -88,7 +95,9 @@ class OrderRun {
   Steps& steps_;
   Budgets budgets_;
   std::future<base::Result<KeyAndRequest>> making_key_;
-  std::optional<PrivateKey> key_;
+  std::optional<KeyAndRequest> made_;
+  bool noted_ = false;
+  bool requested_ = false;
   std::vector<TxtValue> published_;
   bool gave_up_ = false;  // withdraw() failed and said so
 };

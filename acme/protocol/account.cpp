@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "acme/protocol/json.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -20,7 +21,7 @@ Result<Account> post_account(Session& session, const boost::json::object& payloa
   account.url = response->header("location");
   if (account.url.empty())
     return fail(ErrorCode::Protocol, "{} ({}): the answer has no Location (RFC 8555 §7.3)", what, url);
-  if (auto checked = check_acme_url(account.url); !checked)
+  if (auto checked = check_resource_url(account.url, session.directory()); !checked)
     return fail(ErrorCode::Protocol, "{} ({}): Location: {}", what, url, checked.error().message);
   auto document = JsonDocument::parse(response->body, fmt::format("{} ({})", what, url));
   if (!document) return fail(document.error());
@@ -29,7 +30,7 @@ Result<Account> post_account(Session& session, const boost::json::object& payloa
   if (auto checked = document->check(); !checked) return fail(checked.error());
   if (account.status != "valid")
     return fail(ErrorCode::Refused, "the account {} is {}; remove its folder under acme/accounts to make a new one",
-                account.url, printable(account.status));
+                account.url, base::printable(account.status));
   session.set_account(account.url);
   return account;
 }
@@ -48,7 +49,7 @@ Result<Account> new_account(Session& session, const std::vector<std::string>& co
   if (!directory.terms_of_service.empty() && terms == Terms::NotAgreed)
     return fail(ErrorCode::Refused,
                 "the CA {} has terms of service: {}; read them, then agree with --agree-tos or acme.agree_tos = true",
-                directory.url, printable(directory.terms_of_service));
+                directory.url, base::printable(directory.terms_of_service));
   boost::json::object payload;
   if (terms == Terms::Agreed) payload["termsOfServiceAgreed"] = true;
   if (!contact.empty()) payload["contact"] = boost::json::array(contact.begin(), contact.end());

@@ -8,6 +8,7 @@
 #include "acme/protocol/json.hpp"
 #include "acme/protocol/openssl.hpp"
 #include "base/encoding.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -34,7 +35,6 @@ Challenge read_challenge(const JsonObject& object) {
   challenge.url = object.optional_text("url");
   challenge.status = object.optional_text("status");
   challenge.token = object.optional_text("token");
-  if (auto error = object.optional_object("error")) challenge.error = problem_of(*error);
   return challenge;
 }
 
@@ -49,13 +49,19 @@ Result<Authorization> read_authorization(const HttpResponse& response, const std
   authorization.wildcard = root.optional_flag("wildcard");
   for (const JsonObject& item : root.objects("challenges")) authorization.challenges.push_back(read_challenge(item));
   if (auto checked = document->check(); !checked) return fail(checked.error());
+  // After the check: a reason that is not formed as it should be must not hide that there is one.
+  for (std::size_t i = 0; const JsonObject& item : root.objects("challenges")) {
+    if (auto error = item.optional_object("error")) authorization.challenges[i].error = problem_of(*error);
+    ++i;
+  }
   return authorization;
 }
 
 }  // namespace
 
 std::string Authorization::name() const {
-  return wildcard ? "*." + identifier : identifier;
+  std::string shown = base::printable(identifier, 260);
+  return wildcard ? "*." + shown : shown;
 }
 
 const Challenge* Authorization::find(std::string_view type) const {
@@ -108,7 +114,7 @@ Result<std::string> key_authorization(const std::string& token, const std::strin
   });
   // RFC 8555 §8.1, §11.3: a token of other characters could smuggle something into what is published.
   if (token.empty() || !good)
-    return fail(ErrorCode::Protocol, "the challenge's token \"{}\" is not base64url", printable(token, 80));
+    return fail(ErrorCode::Protocol, "the challenge's token \"{}\" is not base64url", base::printable(token, 80));
   return token + "." + thumbprint;
 }
 

@@ -28,7 +28,7 @@ struct Authorization {
   bool wildcard = false;
   std::vector<Challenge> challenges;
 
-  [[nodiscard]] std::string name() const;  // as in the order, with `*.`
+  [[nodiscard]] std::string name() const;  // as in the order, with `*.`; fit for a terminal
   [[nodiscard]] const Challenge* find(std::string_view type) const;
   // Why it failed: the errors of its challenges. "" when it says nothing.
   [[nodiscard]] std::string failure() const;

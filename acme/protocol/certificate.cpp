@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "acme/protocol/openssl.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -14,6 +15,7 @@ using base::Result;
 
 constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
+constexpr std::size_t kMaxIssuer = 200;        // octets shown and kept
 constexpr std::size_t kMostCertificates = 16;  // real chains have two to four
 
 bool is_space(std::string_view text) {
@@ -64,7 +66,7 @@ Result<CertificateChain> CertificateChain::parse(std::string_view pem, const std
     std::string_view block = pem.substr(begin, end + kEnd.size() - begin);
     pem = pem.substr(end + kEnd.size());
     Bio bio(BIO_new_mem_buf(block.data(), static_cast<int>(block.size())));
-    Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+    Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, refuse_passphrase, nullptr));
     if (!certificate)
       return fail(ErrorCode::Protocol, "{}: certificate {} cannot be read: {}", source, state->certificates.size() + 1,
                   openssl_reason());
@@ -109,11 +111,13 @@ std::string CertificateChain::issuer() const {
     unsigned char* raw = nullptr;
     int length = ASN1_STRING_to_UTF8(&raw, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
     OpensslOctets octets(raw);
-    if (length >= 0) return {reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)};
+    if (length >= 0)
+      return base::printable({reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)},
+                             kMaxIssuer);
   }
   Bio bio(BIO_new(BIO_s_mem()));
   X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
-  return bio_text(bio);
+  return base::printable(bio_text(bio), kMaxIssuer);
 }
 
 std::string CertificateChain::serial() const {
@@ -152,7 +156,7 @@ Result<void> CertificateChain::check(const PrivateKey& key, const std::vector<st
   std::sort(wanted.begin(), wanted.end());
   if (names() != wanted)
     return fail(ErrorCode::Protocol, "{}: the certificate is for the names \"{}\", ordered were \"{}\"", source,
-                joined(names()), joined(wanted));
+                base::printable(joined(names())), joined(wanted));
   if (not_after() <= now)
     return fail(ErrorCode::Protocol, "{}: the certificate ended at {}; is this machine's clock right?", source,
                 base::format_rfc3339(not_after()));

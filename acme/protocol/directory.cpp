@@ -1,6 +1,8 @@
 #include "acme/protocol/directory.hpp"
 
+#include "acme/protocol/busy.hpp"
 #include "acme/protocol/problem.hpp"
+#include "acme/transport/interrupt.hpp"
 #include "acme/transport/url.hpp"
 #include "conf/ca_directories.hpp"
 
@@ -11,10 +13,18 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
+Result<HttpResponse> get_patiently(HttpClient& http, const HttpRequest& request) {
+  for (unsigned tries = 0;; ++tries) {
+    auto response = http.perform(request);
+    auto delay = busy_delay(response, tries);
+    if (!delay) return response;
+    if (!sleep_unless_interrupted(*delay)) return fail(ErrorCode::Interrupted, "interrupted");
+  }
+}
+
 }  // namespace
 
 Result<std::string> directory_url(const std::string& ca) {
-  if (ca.starts_with("http://") && check_acme_url(ca)) return ca;
   auto url = conf::directory_url(ca);
   if (!url) return fail(url.error().code, "acme.ca: {}", url.error().message);
   return url;
@@ -28,11 +38,20 @@ Result<void> check_acme_url(const std::string& url) {
   return {};
 }
 
+Result<void> check_resource_url(const std::string& url, const Directory& directory) {
+  auto checked = check_acme_url(url);
+  auto is_https = [](const std::string& text) { return Url::parse(text).map(&Url::is_https).value_or(true); };
+  if (checked && !is_https(url) && is_https(directory.url))
+    return fail(ErrorCode::Invalid, "\"{}\" is not https as its directory is (RFC 8555 §6.1)", url);
+  return checked;
+}
+
 Result<Directory> fetch_directory(HttpClient& http, const std::string& url) {
   HttpRequest request;
   request.url = url;
+  request.max_body = kMaxJson;
   request.headers = {{"Accept", "application/json"}, {"Accept-Language", "en"}};
-  auto response = http.perform(request);
+  auto response = get_patiently(http, request);
   if (!response) return fail(response.error().code, "ACME directory: {}", response.error().message);
   if (response->status != 200) {
     Problem problem = problem_of(*response);
@@ -57,7 +76,7 @@ Result<Directory> fetch_directory(HttpClient& http, const std::string& url) {
   }
   if (auto checked = document->check(); !checked) return fail(checked.error());
   for (const std::string* resource : {&directory.new_nonce, &directory.new_account, &directory.new_order}) {
-    if (auto checked = check_acme_url(*resource); !checked)
+    if (auto checked = check_resource_url(*resource, directory); !checked)
       return fail(ErrorCode::Protocol, "ACME directory {}: {}", url, checked.error().message);
   }
   return directory;

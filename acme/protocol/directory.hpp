@@ -10,6 +10,9 @@
 
 namespace countersign::acme {
 
+// Octets of a JSON resource: an order of 100 names has 30 kB, and 16 answers are held at once.
+inline constexpr std::size_t kMaxJson = 256U << 10U;
+
 struct Directory {
   std::string url;
   std::string new_nonce;
@@ -24,15 +27,19 @@ struct Directory {
   bool external_account_required = false;
 };
 
-// The directory's URL of `acme.ca`: a known CA's name (conf/ca_directories.hpp), or a URL that check_acme_url() takes.
+// The directory's URL of `acme.ca`: a known CA's name (conf/ca_directories.hpp), or a URL as it is.
 // Error: Invalid.
 [[nodiscard]] base::Result<std::string> directory_url(const std::string& ca);
 
-// Only https; plain http where the host is loopback, so that a CA under test needs no certificate. RFC 8555 §6.1.
-// Error: Invalid.
+// Of a directory: only https; plain http where the host is loopback, so that a CA under test needs no certificate.
+// RFC 8555 §6.1. Error: Invalid.
 [[nodiscard]] base::Result<void> check_acme_url(const std::string& url);
+// Of a resource that the CA named: https, too, unless the directory itself is plain http on loopback. Otherwise a CA
+// could make this machine send signed requests to services that trust their loopback. Error: Invalid.
+[[nodiscard]] base::Result<void> check_resource_url(const std::string& url, const Directory& directory);
 
-// Error: Protocol (names the member), and what the transport says.
+// A busy CA and a broken connection are tried again. Error: Protocol (names the member), Interrupted, and what the
+// transport says.
 [[nodiscard]] base::Result<Directory> fetch_directory(HttpClient& http, const std::string& url);
 
 }  // namespace countersign::acme

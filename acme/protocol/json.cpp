@@ -30,10 +30,6 @@ void JsonObject::reject(std::string_view member, std::string_view why) const {
   if (!root_->problem) root_->problem = fmt::format("{}: member \"{}{}\" {}", root_->source, path_, member, why);
 }
 
-bool JsonObject::has(std::string_view member) const {
-  return find(member) != nullptr;
-}
-
 std::string JsonObject::text(std::string_view member) const {
   if (require(member, "text") == nullptr) return {};
   std::string value = optional_text(member);
@@ -151,16 +147,6 @@ JsonObject JsonDocument::root() const {
 Result<void> JsonDocument::check() const {
   if (root_->problem) return fail(ErrorCode::Protocol, "{}", *root_->problem);
   return {};
-}
-
-std::string printable(std::string_view text, std::size_t limit) {
-  std::string out(text.substr(0, limit));
-  for (char& c : out) {
-    if (c == '\n' || c == '\t' || c == '\r') c = ' ';
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  if (text.size() > limit) out += "...";
-  return out;
 }
 
 }  // namespace countersign::acme

@@ -17,7 +17,6 @@ namespace countersign::acme {
 // always an error, a missing member only where it is required; both yield an empty value and set the document's error.
 class JsonObject {
  public:
-  [[nodiscard]] bool has(std::string_view member) const;
   std::string text(std::string_view member) const;
   std::string optional_text(std::string_view member) const;  // "" when absent
   bool optional_flag(std::string_view member) const;         // false when absent
@@ -60,8 +59,5 @@ class JsonDocument {
   JsonDocument();
   std::unique_ptr<JsonObject::Root> root_;
 };
-
-// `text` for a person's terminal: control characters of a peer's text become "?", and it is cut at `limit` octets.
-[[nodiscard]] std::string printable(std::string_view text, std::size_t limit = 2000);
 
 }  // namespace countersign::acme

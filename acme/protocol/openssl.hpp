@@ -53,6 +53,11 @@ inline std::string bio_text(const Bio& bio) {
   return {data, static_cast<std::size_t>(length)};
 }
 
+// For every PEM_read_bio_*(): OpenSSL's own callback asks on the terminal, for strangers' PEM too.
+inline int refuse_passphrase(char*, int, int, void*) {
+  return -1;
+}
+
 inline const unsigned char* octets_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }

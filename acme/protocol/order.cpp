@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <set>
 
 #include "acme/protocol/json.hpp"
 #include "acme/protocol/reply_headers.hpp"
 #include "base/encoding.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -26,6 +28,15 @@ OrderStatus parse_status(const JsonObject& object) {
   return OrderStatus::Invalid;
 }
 
+// In their order.
+std::vector<std::string> unique(const std::vector<std::string>& texts) {
+  std::vector<std::string> out;
+  std::set<std::string_view> seen;
+  for (const std::string& text : texts)
+    if (seen.insert(text).second) out.push_back(text);
+  return out;
+}
+
 Result<Order> read_order(const HttpResponse& response, const std::string& url, const char* what) {
   auto document = JsonDocument::parse(response.body, fmt::format("{} ({})", what, url));
   if (!document) return fail(document.error());
@@ -35,11 +46,14 @@ Result<Order> read_order(const HttpResponse& response, const std::string& url, c
   order.status = parse_status(root);
   for (const JsonObject& identifier : root.objects("identifiers"))
     order.identifiers.push_back(identifier.text("value"));
-  order.authorizations = root.texts("authorizations");
+  order.authorizations = unique(root.texts("authorizations"));
   order.finalize = root.text("finalize");
-  order.expires = root.optional_text("expires");
   if (order.status == OrderStatus::Valid) order.certificate = root.text("certificate");
   if (auto checked = document->check(); !checked) return fail(checked.error());
+  // RFC 8555 §7.1.3 has one for each identifier, fewer where one covers several. Each costs a request.
+  if (order.authorizations.size() > order.identifiers.size())
+    return fail(ErrorCode::Protocol, "{} ({}): {} authorizations for {} identifiers", what, url,
+                order.authorizations.size(), order.identifiers.size());
   if (auto error = root.optional_object("error")) order.error = problem_of(*error);
   order.retry_after = retry_after(response);
   return order;
@@ -69,7 +83,7 @@ Result<Order> new_order(Session& session, const std::vector<std::string>& names)
   std::string location = response->header("location");
   if (location.empty())
     return fail(ErrorCode::Protocol, "newOrder ({}): the answer has no Location (RFC 8555 §7.4)", url);
-  if (auto checked = check_acme_url(location); !checked)
+  if (auto checked = check_resource_url(location, session.directory()); !checked)
     return fail(ErrorCode::Protocol, "newOrder ({}): Location: {}", url, checked.error().message);
   auto order = read_order(*response, location, "newOrder");
   if (order && sorted(order->identifiers) != sorted(names))
@@ -93,12 +107,13 @@ Result<Order> finalize_order(Session& session, const Order& order, const std::st
 }
 
 Result<std::string> fetch_certificate(Session& session, const Order& order) {
+  constexpr std::size_t kMaxChain = 1U << 20U;
   constexpr const char* kType = "application/pem-certificate-chain";  // RFC 8555 §7.4.2
-  auto response = session.post(Post{order.certificate, "", "certificate", kType, Post::Signer::Account});
+  auto response = session.post(Post{order.certificate, "", "certificate", kType, Post::Signer::Account, kMaxChain});
   if (!response) return fail(response.error());
   if (media_type(*response) != kType)
     return fail(ErrorCode::Protocol, "certificate ({}): the answer is \"{}\", not {}", order.certificate,
-                printable(media_type(*response)), kType);
+                base::printable(media_type(*response)), kType);
   return std::move(response->body);
 }
 

@@ -21,7 +21,6 @@ struct Order {
   std::vector<std::string> authorizations;  // URLs; neither their order nor their number need match
   std::string finalize;
   std::string certificate;  // "" unless valid
-  std::string expires;      // RFC 3339; "" when the CA does not say
   std::optional<Problem> error;
   std::optional<std::chrono::milliseconds> retry_after;  // of the answer that this was read from
 };

@@ -63,11 +63,6 @@ Result<std::vector<unsigned char>> raw_signature(const std::vector<unsigned char
   return raw;
 }
 
-// Never asks on the terminal.
-int refuse_passphrase(char*, int, int, void*) {
-  return -1;
-}
-
 }  // namespace
 
 PrivateKey::PrivateKey(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -114,14 +109,6 @@ Result<std::string> PrivateKey::to_pem() const {
   if (PEM_write_bio_PKCS8PrivateKey(bio.get(), state_->key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return fail(ErrorCode::Unavailable, "cannot write a key as PEM: {}", openssl_reason());
   return bio_text(bio);
-}
-
-Result<std::string> PrivateKey::public_der() const {
-  unsigned char* raw = nullptr;
-  int length = i2d_PUBKEY(state_->key.get(), &raw);
-  OpensslOctets octets(raw);
-  if (length <= 0) return fail(ErrorCode::Unavailable, "cannot write a public key: {}", openssl_reason());
-  return std::string(reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length));
 }
 
 std::string PrivateKey::jws_algorithm() const {

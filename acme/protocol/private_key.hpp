@@ -20,8 +20,7 @@ class PrivateKey {
   PrivateKey(PrivateKey&&) noexcept;
   PrivateKey& operator=(PrivateKey&&) noexcept;
 
-  [[nodiscard]] base::Result<std::string> to_pem() const;      // PKCS#8
-  [[nodiscard]] base::Result<std::string> public_der() const;  // SubjectPublicKeyInfo
+  [[nodiscard]] base::Result<std::string> to_pem() const;  // PKCS#8
 
   [[nodiscard]] std::string jws_algorithm() const;  // ES256, ES384 or RS256
   // The public key with the members and the order that RFC 7638 §3.2 hashes.

@@ -2,6 +2,7 @@
 
 #include "acme/protocol/reply_headers.hpp"
 #include "base/clock.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -14,9 +15,9 @@ std::string_view short_type(std::string_view type) {
 }
 
 std::string type_and_detail(std::string_view type, std::string_view detail) {
-  std::string name = printable(short_type(type), kExcerpt);
+  std::string name = base::printable(short_type(type), kExcerpt);
   if (detail.empty()) return name;
-  return name.empty() ? printable(detail) : name + ": " + printable(detail);
+  return name.empty() ? base::printable(detail) : name + ": " + base::printable(detail);
 }
 
 std::string local_time(std::chrono::milliseconds from_now) {
@@ -40,13 +41,13 @@ std::string Problem::describe() const {
   if (out.empty()) out = "no reason given";
   if (status != 0) out += fmt::format(" (HTTP {})", status);
   for (const Subproblem& sub : subproblems) {
-    out += sub.identifier.empty() ? "; " : fmt::format("; \"{}\": ", printable(sub.identifier, kExcerpt));
+    out += sub.identifier.empty() ? "; " : fmt::format("; \"{}\": ", base::printable(sub.identifier, kExcerpt));
     out += type_and_detail(sub.type, sub.detail);
   }
   if (retry_after) out += "; try again after " + local_time(*retry_after);
-  if (is("userActionRequired") && !instance.empty()) out += "; visit " + printable(instance, kExcerpt);
-  if (!terms_url.empty()) out += "; terms of service: " + printable(terms_url, kExcerpt);
-  if (!help_url.empty()) out += "; see " + printable(help_url, kExcerpt);
+  if (is("userActionRequired") && !instance.empty()) out += "; visit " + base::printable(instance, kExcerpt);
+  if (!terms_url.empty()) out += "; terms of service: " + base::printable(terms_url, kExcerpt);
+  if (!help_url.empty()) out += "; see " + base::printable(help_url, kExcerpt);
   return out;
 }
 
@@ -74,11 +75,11 @@ Problem problem_of(const HttpResponse& response) {
     problem = problem_of(document->root());
   } else if (response.status >= 300 && response.status < 400) {
     problem.detail = fmt::format("it redirects to {}, which ACME does not allow; set acme.ca to the right URL",
-                                 printable(response.header("location"), kExcerpt));
+                                 base::printable(response.header("location"), kExcerpt));
   } else if (!response.body.empty()) {
     problem.detail =
-        fmt::format("{} instead of a problem document: {}", type.empty() ? "untyped text" : printable(type, 60),
-                    printable(response.body, kExcerpt));
+        fmt::format("{} instead of a problem document: {}", type.empty() ? "untyped text" : base::printable(type, 60),
+                    base::printable(response.body, kExcerpt));
   }
   problem.status = response.status;
   problem.retry_after = retry_after(response);

@@ -1,9 +1,9 @@
 #include "acme/protocol/session.hpp"
 
 #include <algorithm>
-#include <array>
 #include <deque>
 
+#include "acme/protocol/busy.hpp"
 #include "acme/protocol/jws.hpp"
 #include "acme/protocol/problem.hpp"
 #include "acme/transport/interrupt.hpp"
@@ -20,10 +20,6 @@ using SteadyClock = std::chrono::steady_clock;
 // RFC 8555 §6.5 wants a retry and gives no limit. A test CA refuses every second nonce: at 50 names, 30 retries fail
 // once in ten million runs; a CA that refuses all of them costs 31 requests.
 constexpr unsigned kMaxNonceRetries = 30;
-// A busy CA or a broken connection: how long to wait before each new try where the CA does not say.
-constexpr std::array<Milliseconds, 2> kBusyDelays = {Milliseconds(250), Milliseconds(1000)};
-// A longer Retry-After is for a person to decide about.
-constexpr Milliseconds kLongestWait{10'000};
 
 std::string explain(const Post& post, const std::string& reason) {
   return fmt::format("{} ({}): {}", post.what, post.url, reason);
@@ -53,36 +49,41 @@ Result<Session> Session::open(const std::string& directory_url, HttpOptions opti
 }
 
 void Session::prefetch_nonces(std::size_t count) {
-  static_cast<void>(fetch_nonces(count));
+  static_cast<void>(ask_for_nonces(std::min(count, kWindow)));
+}
+
+Result<HttpResponse> Session::ask_for_nonces(std::size_t count) {
+  HttpRequest request;
+  request.method = HttpRequest::Method::Head;  // RFC 8555 §7.2
+  request.url = directory_.new_nonce;
+  auto answers = http_.perform(std::vector<HttpRequest>(count, request));
+  for (const auto& answer : answers)
+    if (answer) nonces_.keep(*answer, SteadyClock::now());
+  return std::move(answers.front());
 }
 
 Result<void> Session::fetch_nonces(std::size_t count) {
   count = std::min(count, kWindow);
-  std::size_t held = nonces_.size(SteadyClock::now());
-  if (held >= count) return {};
-  HttpRequest request;
-  request.method = HttpRequest::Method::Head;  // RFC 8555 §7.2
-  request.url = directory_.new_nonce;
-  base::Error last{ErrorCode::Protocol,
-                   fmt::format("newNonce ({}): no usable Replay-Nonce in the answer", request.url)};
-  for (auto& answer : http_.perform(std::vector<HttpRequest>(count - held, request))) {
-    if (!answer) {
-      last = {answer.error().code, fmt::format("newNonce: {}", answer.error().message)};
+  for (unsigned tries = 0;; ++tries) {
+    std::size_t held = nonces_.size(SteadyClock::now());
+    if (held >= count) return {};
+    auto answer = ask_for_nonces(count - held);
+    // Fewer than wanted only make a wave smaller.
+    if (nonces_.size(SteadyClock::now()) > 0) return {};
+    if (auto delay = busy_delay(answer, tries)) {
+      if (!sleep_unless_interrupted(*delay)) return fail(ErrorCode::Interrupted, "interrupted");
       continue;
     }
-    nonces_.keep(*answer, SteadyClock::now());
-    if (answer->status >= 300) {
-      Problem problem = problem_of(*answer);
-      last = {problem.code(), fmt::format("newNonce ({}): {}", request.url, problem.describe())};
-    }
+    if (!answer) return fail(answer.error().code, "newNonce: {}", answer.error().message);
+    if (answer->status < 300)
+      return fail(ErrorCode::Protocol, "newNonce ({}): no usable Replay-Nonce in the answer", directory_.new_nonce);
+    Problem problem = problem_of(*answer);
+    return fail(problem.code(), "newNonce ({}): {}", directory_.new_nonce, problem.describe());
   }
-  // Fewer than wanted only make a wave smaller.
-  if (nonces_.size(SteadyClock::now()) == 0) return fail(std::move(last));
-  return {};
 }
 
 Result<HttpRequest> Session::sign(const Post& post) {
-  if (auto checked = check_acme_url(post.url); !checked)
+  if (auto checked = check_resource_url(post.url, directory_); !checked)
     return fail(ErrorCode::Protocol, "{}: {}", post.what, checked.error().message);
   JwsHeader header;
   header.url = post.url;
@@ -93,6 +94,7 @@ Result<HttpRequest> Session::sign(const Post& post) {
   HttpRequest request;
   request.method = HttpRequest::Method::Post;
   request.url = post.url;
+  request.max_body = post.max_body;
   request.headers = {{"Content-Type", "application/jose+json"}, {"Accept-Language", "en"}};
   if (!post.accept.empty()) request.headers.emplace_back("Accept", post.accept);
   request.body = *std::move(body);
@@ -153,15 +155,14 @@ void Session::run_wave(Batch& batch) {
 void Session::settle(Batch& batch, const Pending& pending, Result<HttpResponse> answer) {
   const Post& post = batch.posts[pending.index];
   auto& place = batch.answers[pending.index];
-  bool may_wait = pending.busy_answers < kBusyDelays.size();
-  auto again = [&](Milliseconds delay) {
+  if (auto delay = busy_delay(answer, pending.busy_answers)) {
     Pending next = pending;
     ++next.busy_answers;
-    batch.delay = std::max(batch.delay, delay);
+    batch.delay = std::max(batch.delay, *delay);
     batch.waiting.push_back(next);
-  };
+    return;
+  }
   if (!answer) {
-    if (answer.error().code == ErrorCode::Unavailable && may_wait) return again(kBusyDelays[pending.busy_answers]);
     place = fail(answer.error().code, "{}: {}", post.what, answer.error().message);
     return;
   }
@@ -176,13 +177,6 @@ void Session::settle(Batch& batch, const Pending& pending, Result<HttpResponse> 
     // In front, so that the wave's other requests do not delay it.
     batch.waiting.push_front(next);
     return;
-  }
-  bool busy = problem.status == 429 || problem.status == 502 || problem.status == 503 || problem.status == 504;
-  if (busy && may_wait) {
-    Milliseconds delay = problem.retry_after.value_or(kBusyDelays[pending.busy_answers]);
-    // A 429 without a time is a limit for hours or days (RFC 8555 §6.6), not a busy server.
-    bool worth_it = delay <= kLongestWait && (problem.status != 429 || problem.retry_after);
-    if (worth_it) return again(delay);
   }
   place = fail(problem.code(), "{}", explain(post, problem.describe()));
 }

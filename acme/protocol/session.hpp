@@ -22,6 +22,7 @@ struct Post {
   std::string what;     // "order", for messages
   std::string accept;   // "" = anything
   Signer signer = Signer::Account;
+  std::size_t max_body = kMaxJson;  // octets of the answer
 };
 
 class Session {
@@ -35,11 +36,11 @@ class Session {
   [[nodiscard]] const PrivateKey& key() const { return *key_; }
   [[nodiscard]] const std::string& account_url() const { return account_url_; }
 
-  // Fetches what is missing to `count` nonces, at once, at most kWindow. Only an optimisation: no error.
+  // Fetches `count` nonces, at once, at most kWindow. Only an optimisation: no error, no new try.
   void prefetch_nonces(std::size_t count);
 
   // Answers with a 2xx status, in the order of the requests. Refused nonces are retried with a fresh signature
-  // (RFC 8555 §6.5), a busy CA (503, 429 with a short Retry-After) and broken connections a few times.
+  // (RFC 8555 §6.5), a busy CA (503, 429 with a short Retry-After) and broken connections a few times; newNonce alike.
   // Error per request: NotFound (accountDoesNotExist), Refused, Unavailable with the whole problem document; Protocol;
   // and what the transport says.
   [[nodiscard]] std::vector<base::Result<HttpResponse>> post(const std::vector<Post>& posts);
@@ -52,6 +53,8 @@ class Session {
   struct Pending;
   struct Batch;
   Session(HttpClient http, Directory directory) : http_(std::move(http)), directory_(std::move(directory)) {}
+  // One batch of newNonce requests; gives the first answer, which says why when no nonce came.
+  [[nodiscard]] base::Result<HttpResponse> ask_for_nonces(std::size_t count);
   [[nodiscard]] base::Result<void> fetch_nonces(std::size_t count);
   [[nodiscard]] base::Result<HttpRequest> sign(const Post& post);
   void run_wave(Batch& batch);

@@ -11,6 +11,7 @@
 #include "acme/transport/url.hpp"
 #include "base/files.hpp"
 #include "base/handle.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -153,9 +154,9 @@ Result<void> HttpClient::State::load_trust() {
   if (trust_loaded || !options.unix_socket.empty()) return {};
   if (!options.ca_bundle.empty()) {
     auto bundle = base::read_file(options.ca_bundle);
-    if (!bundle) return fail(bundle.error().code, "acme.ca_bundle: {}", bundle.error().message);
+    if (!bundle) return fail(ErrorCode::Usage, "acme.ca_bundle: {}", bundle.error().message);
     if (bundle->find("-----BEGIN") == std::string::npos)
-      return fail(ErrorCode::Invalid, "acme.ca_bundle: \"{}\" holds no PEM certificate", options.ca_bundle);
+      return fail(ErrorCode::Usage, "acme.ca_bundle: \"{}\" holds no PEM certificate", options.ca_bundle);
     bundle_blob = *std::move(bundle);
   }
   // CAINFO_BLOB takes the place of the system's file, so without a directory the system's text is put behind ours.
@@ -208,7 +209,7 @@ void HttpClient::State::prepare(Transfer& transfer, const HttpRequest& request) 
     idle.pop_back();
   }
   CURL* handle = transfer.handle.get();
-  transfer.max_body = options.max_body;
+  transfer.max_body = request.max_body > 0 ? request.max_body : options.max_body;
   curl_slist* list = nullptr;
   for (const auto& [name, value] : request.headers)
     list = curl_slist_append(list, fmt::format("{}: {}", name, value).c_str());
@@ -290,6 +291,7 @@ base::Error HttpClient::State::failure(const Transfer& transfer, const HttpReque
   std::string origin = origin_of(request, options);
   std::string reason = transfer.error_text.data();
   if (reason.empty()) reason = curl_easy_strerror(transfer.code);
+  reason = base::printable(reason);
   long os_error = 0;
   curl_easy_getinfo(transfer.handle.get(), CURLINFO_OS_ERRNO, &os_error);
   switch (transfer.code) {
@@ -311,7 +313,7 @@ base::Error HttpClient::State::failure(const Transfer& transfer, const HttpReque
                       "the file with its root",
                       origin, reason)};
     case CURLE_SSL_CACERT_BADFILE:
-      return {ErrorCode::Invalid,
+      return {ErrorCode::Usage,
               fmt::format("cannot use the trusted certificates for {}: {}; check acme.ca_bundle", origin, reason)};
     case CURLE_SSL_CONNECT_ERROR:
       return {ErrorCode::Unavailable, fmt::format("no TLS connection to {}: {}; is it an HTTPS port?", origin, reason)};
@@ -322,11 +324,12 @@ base::Error HttpClient::State::failure(const Transfer& transfer, const HttpReque
       return {ErrorCode::Invalid, fmt::format("\"{}\" is not an http or https URL", request.url)};
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
-    case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-      return {ErrorCode::Protocol,
-              fmt::format("the answer of {} to {} is cut short or no HTTP: {}", origin, request.url, reason)};
+      return {ErrorCode::Unavailable,
+              fmt::format("the answer of {} to {} is cut short: {}", origin, request.url, reason)};
+    case CURLE_WEIRD_SERVER_REPLY:
+      return {ErrorCode::Protocol, fmt::format("the answer of {} to {} is no HTTP: {}", origin, request.url, reason)};
     default:
       return {ErrorCode::Unavailable, fmt::format("the request to {} failed: {}", request.url, reason)};
   }
@@ -336,7 +339,7 @@ Result<HttpResponse> HttpClient::State::result(Transfer& transfer, const HttpReq
   if (!transfer.done)
     return fail(ErrorCode::Interrupted, "interrupted while waiting for {}", origin_of(request, options));
   if (transfer.body_too_large)
-    return fail(ErrorCode::Protocol, "the answer to {} is larger than {} octets", request.url, options.max_body);
+    return fail(ErrorCode::Protocol, "the answer to {} is larger than {} octets", request.url, transfer.max_body);
   if (transfer.headers_too_large)
     return fail(ErrorCode::Protocol, "the headers of the answer to {} are larger than {} octets", request.url,
                 kMaxHeaders);

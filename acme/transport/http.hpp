@@ -21,6 +21,7 @@ struct HttpRequest {
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  std::size_t max_body = 0;  // octets of the answer's; 0 = as HttpOptions say
 };
 
 struct HttpResponse {
@@ -50,9 +51,9 @@ class HttpClient {
   HttpClient& operator=(HttpClient&&) noexcept;
 
   // One answer for each request, in their order. Connections are kept and shared, HTTP/2 multiplexed where the server
-  // offers it. Redirects are not followed. Error per request: Unavailable (no connection, TLS; says what and which
-  // host), Denied (a Unix socket's mode), Timeout, Protocol (headers or body too large, cut short), Interrupted,
-  // Invalid (no http or https URL; a ca_bundle without certificates) or NotFound (a ca_bundle that is not there).
+  // offers it. Redirects are not followed. Error per request: Unavailable (no connection, TLS, an answer
+  // cut short; says what and which host), Denied (a Unix socket's mode), Timeout, Protocol (headers or body too large,
+  // no HTTP), Interrupted, Invalid (no http or https URL) or Usage (an unusable ca_bundle).
   [[nodiscard]] std::vector<base::Result<HttpResponse>> perform(const std::vector<HttpRequest>& requests);
   [[nodiscard]] base::Result<HttpResponse> perform(const HttpRequest& request);
 

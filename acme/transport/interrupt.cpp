@@ -9,19 +9,31 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <ctime>
 
 namespace countersign::acme {
 namespace {
 
 // Written by the signal handler, so each must be lock-free.
-std::atomic<bool> signalled{false};
+std::atomic<std::int64_t> first_signal{0};  // milliseconds of CLOCK_MONOTONIC; 0 = none yet
 std::atomic<int> event{-1};
 std::atomic<int> shields{0};
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+
+// timeout(1) and shells send a signal twice at once, to the process and to its group: that insists on nothing.
+constexpr std::int64_t kInsistsAfter = 1000;
+
+std::int64_t monotonic_milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000 + 1;
+}
 
 extern "C" void countersign_note_signal(int number) {
   int saved = errno;
-  if (signalled.exchange(true)) {
+  std::int64_t now = monotonic_milliseconds();
+  std::int64_t first = 0;
+  if (!first_signal.compare_exchange_strong(first, now) && now - first >= kInsistsAfter) {
     // Somebody insists: end as the signal's default does, so that the shell sees the right status.
     std::signal(number, SIG_DFL);
     std::raise(number);
@@ -42,10 +54,14 @@ void install_interrupt_handlers() {
   action.sa_flags = 0;  // no SA_RESTART: a blocked flock() or poll() returns
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // nohup(1) hands it down ignored, and means it.
+  struct sigaction inherited{};
+  if (sigaction(SIGHUP, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, nullptr);
 }
 
 bool interrupted() {
-  return signalled.load() && shields.load() == 0;
+  return first_signal.load() != 0 && shields.load() == 0;
 }
 
 int interrupt_descriptor() {

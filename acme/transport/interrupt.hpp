@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM as a flag that every wait of the client looks at.
+// Ctrl-C, SIGTERM and SIGHUP as a flag that every wait of the client looks at.
 // Thread: any. Handlers are installed once, by main.
 #pragma once
 
@@ -6,7 +6,8 @@
 
 namespace countersign::acme {
 
-// The first signal sets the flag; the second one ends the process at once.
+// The first signal sets the flag; one that comes a second later or more ends the process at once. SIGHUP is left alone
+// where it was inherited as ignored.
 void install_interrupt_handlers();
 // False inside an Uninterrupted.
 [[nodiscard]] bool interrupted();

@@ -2,10 +2,12 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/handle.hpp"
 #include "base/socket_address.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -23,13 +25,17 @@ std::string part(const CurlUrl& url, CURLUPart which, unsigned flags = 0) {
   return text.get();
 }
 
+constexpr std::size_t kShown = 300;  // of what is no URL
+
 }  // namespace
 
 Result<Url> Url::parse(std::string_view text) {
   CurlUrl url(curl_url());
   std::string copy(text);
-  if (copy.find('\0') != std::string::npos || curl_url_set(url.get(), CURLUPART_URL, copy.c_str(), 0) != CURLUE_OK)
-    return fail(ErrorCode::Invalid, "\"{}\" is not an absolute http or https URL", text);
+  // RFC 3986 §2. A URL that is taken is fit for a message, whoever gave it.
+  bool plain = std::all_of(copy.begin(), copy.end(), [](char c) { return c > ' ' && c <= '~'; });
+  if (!plain || curl_url_set(url.get(), CURLUPART_URL, copy.c_str(), 0) != CURLUE_OK)
+    return fail(ErrorCode::Invalid, "\"{}\" is not an absolute http or https URL", base::printable(text, kShown));
   Url out;
   std::string scheme = part(url, CURLUPART_SCHEME);
   if (scheme != "https" && scheme != "http")

@@ -19,7 +19,8 @@ constexpr std::size_t kBatch = 32;
 std::string query_packet(const base::Name& name, std::mt19937& random) {
   // id, RD, one question, one OPT of 1232 octets.
   std::string packet("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01", 12);
-  for (char c : name.wire()) packet.push_back(c >= 'a' && c <= 'z' && random() % 2 == 0 ? static_cast<char>(c - 32) : c);
+  for (char c : name.wire())
+    packet.push_back(c >= 'a' && c <= 'z' && random() % 2 == 0 ? static_cast<char>(c - 32) : c);
   packet += std::string("\x00\x10\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00", 15);
   return packet;
 }

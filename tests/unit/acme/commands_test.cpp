@@ -1,5 +1,12 @@
 #include "acme/commands/commands.hpp"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "acme/transport/interrupt.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace countersign;
@@ -11,6 +18,19 @@ namespace {
 bool contains(const std::string& text, const std::string& part) {
   INFO(text);
   return text.find(part) != std::string::npos;
+}
+
+// How a child ended that did `work`.
+template <class Work>
+int status_of_child(Work work) {
+  pid_t child = ::fork();
+  if (child == 0) {
+    work();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
 }
 
 template <class T>
@@ -177,5 +197,51 @@ TEST_CASE("times are short and control octets harmless", "[acme][commands]") {
   CHECK(time_text(microseconds(1234)) == "1.2 ms");
   CHECK(time_text(microseconds(123'456)) == "123 ms");
   CHECK(time_text(microseconds(1'234'567)) == "1.23 s");
-  CHECK(harmless("b\xc3\xbc\xc2\x9b\x7f\tx") == "b\xc3\xbc\\xc2\x9b\\x7f\\x09x");
+  CHECK(harmless("b\xc3\xbc\xc2\x9b\x7f\tx") == "b\xc3\xbc\\xc2\\x9b\\x7f\\x09x");
+  CHECK(harmless("a\nb\x9b") == "a\\x0ab\\x9b");
+  CHECK(harmless("a\nb\r", LineEnds::Keep) == "a\nb\\x0d");
+}
+
+TEST_CASE("only wrong usage and configuration exit with 2", "[acme][commands]") {
+  CHECK(exit_status(base::ErrorCode::Usage) == ExitStatus::Usage);
+  CHECK(exit_status(base::ErrorCode::Interrupted) == ExitStatus::Interrupted);
+  for (auto code : {base::ErrorCode::Invalid, base::ErrorCode::Exists, base::ErrorCode::NotFound, base::ErrorCode::Io})
+    CHECK(exit_status(code) == ExitStatus::Failed);
+}
+
+TEST_CASE("a reader that went away does not end the program", "[acme][commands]") {
+  CHECK(status_of_child([] {
+          int fds[2];
+          if (::pipe(fds) != 0) ::_exit(9);
+          ::close(fds[0]);
+          ::dup2(fds[1], STDOUT_FILENO);
+          static_cast<void>(run_program({"--version"}));
+          std::fflush(stdout);
+        }) == 0);
+}
+
+TEST_CASE("a signal that comes twice at once insists on nothing, one a second later does", "[acme][commands]") {
+  auto twice = [](int first, int second) {
+    install_interrupt_handlers();
+    ::raise(first);
+    ::raise(second);
+    if (!interrupted()) ::_exit(9);
+  };
+  CHECK(status_of_child([&] { twice(SIGTERM, SIGTERM); }) == 0);
+  CHECK(status_of_child([&] { twice(SIGHUP, SIGINT); }) == 0);
+  int late = status_of_child([&] {
+    twice(SIGTERM, SIGTERM);
+    ::usleep(1'100'000);
+    ::raise(SIGTERM);
+  });
+  CHECK((WIFSIGNALED(late) && WTERMSIG(late) == SIGTERM));
+}
+
+TEST_CASE("a hangup that was inherited as ignored stays ignored", "[acme][commands]") {
+  CHECK(status_of_child([] {
+          ::signal(SIGHUP, SIG_IGN);
+          install_interrupt_handlers();
+          ::raise(SIGHUP);
+          if (interrupted()) ::_exit(9);
+        }) == 0);
 }

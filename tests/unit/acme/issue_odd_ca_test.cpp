@@ -2,8 +2,8 @@
 #include <cstdlib>
 
 #include "base/files.hpp"
-#include "tests/support/mock_ca.hpp"
 #include "tests/unit/acme/issue_setting.hpp"
+#include "tests/unit/acme/order_ca.hpp"
 
 using namespace countersign;
 using namespace countersign::acme;
@@ -13,59 +13,16 @@ using base::ErrorCode;
 using tests::MockCa;
 using tests::MockReply;
 using tests::MockRequest;
+using tests::OrderCa;
 using tests::Setting;
 
-namespace {
-
-// One that goes through an order for a.test by itself; a test breaks the step it is about.
-struct Ca : MockCa {
-  std::string order = "pending", authorization = "pending", challenge = "pending";
-
-  Ca() {
-    auto located = [this](const char* path, std::string body) {
-      MockReply reply = json(201, std::move(body));
-      reply.headers.emplace_back("Location", url(path));
-      return reply;
-    };
-    replies["/account"] = [=](const MockRequest&) { return located("/account/1", R"({"status":"valid"})"); };
-    replies["/order"] = [this, located](const MockRequest&) { return located("/order/1", order_body(order)); };
-    replies["/order/1"] = [this](const MockRequest&) {
-      return json(200, order_body(order, fmt::format(R"(,"certificate":"{}")", url("/certificate"))));
-    };
-    replies["/authz"] = [this](const MockRequest&) {
-      return json(200, fmt::format(R"({{"status":"{}","identifier":{{"type":"dns","value":"a.test"}},"challenges":[)"
-                                   R"({{"type":"dns-01","url":"{}","token":"abc","status":"{}"}}]}})",
-                                   authorization, url("/challenge"), challenge));
-    };
-    replies["/challenge"] = [this](const MockRequest&) {
-      order = "ready";
-      challenge = "valid";
-      return json(200, "{}");
-    };
-    replies["/finalize"] = [this](const MockRequest&) {
-      order = "valid";
-      return json(200, order_body("processing"));
-    };
-  }
-};
-
-bool says(const base::Result<IssueOutcome>& result, ErrorCode code, const std::string& part) {
-  if (result) FAIL("issued");
-  INFO(result.error().message);
-  CHECK(result.error().code == code);
-  CHECK(result.error().message.find(part) != std::string::npos);
-  return true;
-}
-
-}  // namespace
-
 TEST_CASE("a CA that never ends its validation is given up, and cleaned up", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   setting.publisher.asks_at_once = false;
   setting.budgets.validation = 200ms;
   ca.reply("/challenge", MockCa::json(200, "{}"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Timeout, "did not finish its validation"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Timeout, "did not finish its validation"));
   REQUIRE(setting.publisher.all_published.size() == 1);
   REQUIRE(setting.publisher.served.empty());
   // 10, 20, 40, 80 ms and on: neither one poll nor hundreds.
@@ -74,19 +31,19 @@ TEST_CASE("a CA that never ends its validation is given up, and cleaned up", "[a
 }
 
 TEST_CASE("a CA that processes for ever is given up", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   setting.budgets.finalization = 200ms;
   ca.replies["/finalize"] = [&](const MockRequest&) {
     ca.order = "processing";
     return MockCa::json(200, ca.order_body("processing"));
   };
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Timeout, "did not finish the certificate"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Timeout, "did not finish the certificate"));
   REQUIRE(setting.publisher.served.empty());
 }
 
 TEST_CASE("a certificate for another key is not installed", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   std::string file = (setting.state.path / "other.pem").string();
   std::string command =
@@ -96,24 +53,30 @@ TEST_CASE("a certificate for another key is not installed", "[acme]") {
   REQUIRE(std::system(command.c_str()) == 0);
   ca.reply("/certificate",
            MockReply{200, {{"Content-Type", "application/pem-certificate-chain"}}, *base::read_file(file)});
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Protocol, "another key"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Protocol, "another key"));
   REQUIRE_FALSE(fs::exists(setting.folder() / "live/a.test"));
-  REQUIRE_FALSE(fs::exists(setting.folder() / "certificates/a.test.json"));
   REQUIRE(setting.publisher.served.empty());
+  // It is what the CA has for that order, so the next run gives the order up.
+  REQUIRE(setting.record("a.test").pending);
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Protocol, "another key"));
+  REQUIRE(setting.warnings.size() == 1);
+  REQUIRE(setting.warnings.front().find("is given up") != std::string::npos);
+  REQUIRE(ca.server().count("/order") == 2);
 }
 
 TEST_CASE("an order that asks for no proof publishes nothing", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   ca.order = "ready";
   Setting setting(ca.url("/dir"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "/certificate"));  // it serves none; all before went well
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused,
+                            "/certificate"));  // it serves none; all before went well
   REQUIRE(setting.publisher.called("publish") == 0);
   REQUIRE(ca.server().count("/finalize") == 1);
   REQUIRE(ca.server().count("/authz") == 0);
 }
 
 TEST_CASE("an authorization that is valid already is not proved again", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   ca.authorization = "valid";
   ca.replies["/authz"] = [&, before = ca.replies["/authz"]](const MockRequest& request) {
     MockReply reply = before(request);
@@ -121,13 +84,13 @@ TEST_CASE("an authorization that is valid already is not proved again", "[acme]"
     return reply;
   };
   Setting setting(ca.url("/dir"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "/certificate"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "/certificate"));
   REQUIRE(setting.publisher.called("publish") == 0);
   REQUIRE(ca.server().count("/challenge") == 0);
 }
 
 TEST_CASE("a trigger whose answer got lost is not sent again when the CA has begun", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.replies["/challenge"] = [&](const MockRequest&) {
     bool first = ca.challenge == "pending";
@@ -136,20 +99,20 @@ TEST_CASE("a trigger whose answer got lost is not sent again when the CA has beg
     return first ? MockReply{200, {}, "", MockReply::Fault::CutBodyShort}
                  : MockCa::problem(400, "malformed", "the challenge is not pending");
   };
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "/certificate"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "/certificate"));
   REQUIRE(ca.server().count("/finalize") == 1);
 }
 
 TEST_CASE("a trigger that the CA refuses stops with the name", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.reply("/challenge", MockCa::problem(403, "unauthorized", "not yours"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "\"a.test\": challenge"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "\"a.test\": challenge"));
   REQUIRE(setting.publisher.served.empty());
 }
 
 TEST_CASE("a failed validation names the name even when the order says nothing", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.replies["/challenge"] = [&](const MockRequest&) {
     ca.order = "invalid";
@@ -159,28 +122,28 @@ TEST_CASE("a failed validation names the name even when the order says nothing",
                       R"("error":{"type":"urn:ietf:params:acme:error:dns","detail":"SERVFAIL looking up TXT"}}]})"));
     return MockCa::json(200, "{}");
   };
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "\"a.test\": dns: SERVFAIL looking up TXT"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "\"a.test\": dns: SERVFAIL looking up TXT"));
 }
 
 TEST_CASE("an authorization for a name that nobody ordered is refused", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.reply("/authz", MockCa::json(200, R"({"status":"pending","identifier":{"value":"evil.test"},"challenges":[]})"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Protocol, "evil.test"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Protocol, "evil.test"));
   REQUIRE(setting.publisher.called("publish") == 0);
 }
 
 TEST_CASE("a CA without dns-01 for a name is told", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.reply(
       "/authz",
       MockCa::json(200, R"({"status":"pending","identifier":{"value":"a.test"},"challenges":[{"type":"http-01"}]})"));
-  REQUIRE(says(setting.run({"a.test"}), ErrorCode::Refused, "no dns-01 challenge"));
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "no dns-01 challenge"));
 }
 
 TEST_CASE("Retry-After of a processing order is kept", "[acme]") {
-  Ca ca;
+  OrderCa ca;
   Setting setting(ca.url("/dir"));
   ca.replies["/finalize"] = [&](const MockRequest&) {
     ca.order = "valid";
@@ -192,4 +155,43 @@ TEST_CASE("Retry-After of a processing order is kept", "[acme]") {
   REQUIRE_FALSE(setting.run({"a.test"}));
   REQUIRE(std::chrono::steady_clock::now() - start >= 1s);
   REQUIRE(ca.server().count("/certificate") == 1);
+}
+
+TEST_CASE("Retry-After of a pending order is kept after one look, and never beyond the budget", "[acme]") {
+  OrderCa ca;
+  Setting setting(ca.url("/dir"));
+  setting.budgets.validation = 2500ms;
+  std::vector<std::chrono::steady_clock::time_point> looks;
+  ca.reply("/challenge", MockCa::json(200, "{}"));
+  ca.replies["/order/1"] = [&](const MockRequest&) {
+    looks.push_back(std::chrono::steady_clock::now());
+    MockReply reply = MockCa::json(200, ca.order_body("pending"));
+    reply.headers.emplace_back("Retry-After", looks.size() == 1 ? "1" : "600");
+    return reply;
+  };
+  auto start = std::chrono::steady_clock::now();
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Timeout, "did not finish its validation"));
+  REQUIRE(std::chrono::steady_clock::now() - start < 5s);
+  REQUIRE(looks.size() == 3);
+  REQUIRE(looks[0] - start < 900ms);
+  REQUIRE(looks[1] - looks[0] >= 1s);
+}
+
+TEST_CASE("an order that was used up already says so", "[acme]") {
+  OrderCa ca;
+  Setting setting(ca.url("/dir"));
+  ca.order = "processing";
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Protocol, "run it again when the order has expired"));
+  REQUIRE_FALSE(fs::exists(setting.folder() / "certificates/a.test.json"));
+}
+
+TEST_CASE("a failed order whose authorizations cannot be read says that too", "[acme]") {
+  OrderCa ca;
+  Setting setting(ca.url("/dir"));
+  ca.replies["/challenge"] = [&](const MockRequest&) {
+    ca.order = "invalid";
+    ca.reply("/authz", MockCa::problem(404, "malformed", "no such authorization"));
+    return MockCa::json(200, "{}");
+  };
+  REQUIRE(tests::fails_with(setting.run({"a.test"}), ErrorCode::Refused, "no such authorization"));
 }

@@ -131,8 +131,19 @@ TEST_CASE("a record survives its file, and a broken file is named", "[acme]") {
   REQUIRE((*loaded)->names == record.names);
   REQUIRE((*loaded)->order_url == record.order_url);
   REQUIRE((*loaded)->published.front().name == record.published.front().name);
+  REQUIRE_FALSE((*loaded)->pending);
+  record.pending = PendingOrder{"https://ca/1",  {"b.test"}, "https://ca/",
+                                "https://ca/me", "p256",     CertificateStore::new_issuance(base::WallTime())};
+  REQUIRE(store->save("a.test", record));
+  loaded = store->load("a.test");
+  REQUIRE((*loaded)->pending->url == record.pending->url);
+  REQUIRE((*loaded)->pending->names == record.pending->names);
+  REQUIRE((*loaded)->pending->account_url == record.pending->account_url);
+  REQUIRE((*loaded)->pending->archive == record.pending->archive);
   for (const char* broken :
-       {"", "[]", "{}", R"({"names":"a"})", R"({"names":["a"],"published":[{"name":"a..b","value":"x"}]})"}) {
+       {"", "[]", "{}", R"({"names":"a"})", R"({"names":["a"],"published":[{"name":"a..b","value":"x"}]})",
+        R"({"names":["a"],"pending_order":{"url":"u","names":["a"],"ca":"c","account":"a","key_type":"p256",)"
+        R"("archive":"../../../etc"}})"}) {
     REQUIRE(base::replace_file(state.path / "acme/certificates/a.test.json", broken, 0600));
     auto refused = store->load("a.test");
     REQUIRE(refused.error().code == base::ErrorCode::Invalid);
@@ -176,4 +187,14 @@ TEST_CASE("a lock that is held names the process, and ends with it", "[acme]") {
   REQUIRE(RunLock::take(file, "x"));
   ::close(pipe_fds[0]);
   ::close(pipe_fds[1]);
+}
+
+TEST_CASE("STATE is passable whatever the caller's umask, and what is in it is not", "[acme]") {
+  TemporaryFolder folder;
+  mode_t before = ::umask(077);
+  auto store = CertificateStore::open(folder.path / "state/acme");
+  ::umask(before);
+  REQUIRE(store);
+  REQUIRE(mode_of(folder.path / "state") == 0755);
+  REQUIRE(mode_of(folder.path / "state/acme") == 0700);
 }

@@ -1,4 +1,7 @@
 // Keys, signatures and values, against the vectors of the RFCs.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <boost/json/parse.hpp>
 
 #include "acme/protocol/authorization.hpp"
@@ -6,6 +9,7 @@
 #include "acme/protocol/csr.hpp"
 #include "acme/protocol/jws.hpp"
 #include "acme/protocol/nonces.hpp"
+#include "acme/protocol/openssl.hpp"
 #include "acme/protocol/problem.hpp"
 #include "acme/protocol/reply_headers.hpp"
 #include "base/encoding.hpp"
@@ -197,8 +201,37 @@ TEST_CASE("a certificate request is made for every key type", "[acme]") {
     auto csr = make_csr(*key, {"example.com", "*.example.com"});
     REQUIRE(csr);
     REQUIRE(csr->find("*.example.com") != std::string::npos);
-    REQUIRE(csr->find(*key->public_der()) != std::string::npos);
+    unsigned char* raw = nullptr;
+    int length = i2d_PUBKEY(key->state().key.get(), &raw);
+    OpensslOctets octets(raw);
+    REQUIRE(length > 0);
+    REQUIRE(csr->find(std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length))) !=
+            std::string::npos);
   }
+}
+
+TEST_CASE("a chain that wants a passphrase is refused without asking anybody", "[acme]") {
+  constexpr const char* kEncrypted =
+      "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: "
+      "AES-128-CBC,000102030405060708090A0B0C0D0E0F\n\nAAAAAAAAAAAAAAAAAAAAAA==\n-----END CERTIFICATE-----\n";
+  // Without a terminal OpenSSL would read the passphrase from stdin.
+  int fds[2];
+  REQUIRE(::pipe(fds) == 0);
+  REQUIRE(::write(fds[1], "typed\n", 6) == 6);
+  ::close(fds[1]);
+  pid_t child = ::fork();
+  if (child == 0) {
+    ::setsid();
+    ::dup2(fds[0], STDIN_FILENO);
+    static_cast<void>(CertificateChain::parse(kEncrypted, "x"));
+    char left[16];
+    ::_exit(static_cast<int>(::read(STDIN_FILENO, left, sizeof left)));
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::close(fds[0]);
+  REQUIRE(WEXITSTATUS(status) == 6);
+  REQUIRE(CertificateChain::parse(kEncrypted, "x").error().code == base::ErrorCode::Protocol);
 }
 
 TEST_CASE("what is no chain of PEM certificates is not taken for one", "[acme]") {

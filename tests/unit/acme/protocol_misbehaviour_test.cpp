@@ -237,3 +237,66 @@ TEST_CASE("deeply nested JSON is refused, not recursed into", "[acme]") {
   ca.reply("/order/1", MockCa::json(200, std::string(100'000, '[')));
   REQUIRE(fetch_order(session, ca.url("/order/1")).error().code == ErrorCode::Protocol);
 }
+
+TEST_CASE("a busy directory and a busy newNonce are asked again", "[acme]") {
+  MockCa ca;
+  int busy = 1;
+  auto once_busy = [&](MockReply after) {
+    return [&busy, after = std::move(after)](const MockRequest&) {
+      return busy-- > 0 ? MockReply{503, {{"Retry-After", "0"}, {"Replay-Nonce", ""}}, ""} : after;
+    };
+  };
+  ca.replies["/dir"] = once_busy(MockCa::json(200, ca.directory()));
+  Session session = session_of(ca);
+  REQUIRE(ca.server().count("/dir") == 2);
+  busy = 1;
+  ca.replies["/nonce"] = once_busy(MockReply{200, {}, ""});
+  ca.reply("/order/1", MockCa::json(200, ca.order_body("ready")));
+  REQUIRE(fetch_order(session, ca.url("/order/1")));
+  REQUIRE(ca.server().count("/nonce") == 2);
+}
+
+TEST_CASE("more authorizations than names are refused, the same one twice is one", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  auto order_with = [&](const std::string& authorizations) {
+    ca.reply("/order/1",
+             MockCa::json(200, R"({"status":"pending","identifiers":[{"value":"a.test"}],"finalize":"https://f/",)"
+                               R"("authorizations":[)" +
+                                   authorizations + "]}"));
+    return fetch_order(session, ca.url("/order/1"));
+  };
+  REQUIRE(order_with(R"("https://a/","https://a/")")->authorizations == std::vector<std::string>{"https://a/"});
+  auto refused = order_with(R"("https://a/","https://b/")");
+  REQUIRE(refused.error().code == ErrorCode::Protocol);
+  REQUIRE(says(refused.error(), "2 authorizations for 1 identifiers"));
+}
+
+TEST_CASE("a JSON resource has no need of half a megabyte", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  ca.reply("/order/1", MockCa::json(200, ca.order_body("ready", ",\"x\":\"" + std::string(kMaxJson, 'x') + "\"")));
+  REQUIRE(says(fetch_order(session, ca.url("/order/1")).error(), "is larger than"));
+}
+
+TEST_CASE("plain http is for a CA whose directory is plain http on loopback", "[acme]") {
+  Directory tested, real;
+  tested.url = "http://127.0.0.1:14000/dir";
+  real.url = "https://ca.example.test/dir";
+  REQUIRE(check_resource_url("http://127.0.0.1:8500/x", tested));
+  REQUIRE(check_resource_url("https://ca.example.test/x", real));
+  REQUIRE(says(check_resource_url("http://127.0.0.1:8500/x", real).error(), "not https"));
+  REQUIRE(says(check_resource_url("HTTP://127.0.0.1:8500/x", real).error(), "not https"));
+  REQUIRE(says(check_resource_url("http://ca.example.test/x", tested).error(), "not https"));
+}
+
+TEST_CASE("a challenge's reason that is not well formed is told as far as it goes", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  ca.reply("/authz", MockCa::json(200, R"({"status":"invalid","identifier":{"value":"a.test\n\u009b"},"challenges":[)"
+                                       R"({"type":"dns-01","error":{"type":7,"detail":"no TXT record"}}]})"));
+  auto authorizations = fetch_authorizations(session, {ca.url("/authz")});
+  REQUIRE(authorizations);
+  REQUIRE(authorizations->front().failure() == "no TXT record");
+  REQUIRE(authorizations->front().name() == "a.test ?");
+}

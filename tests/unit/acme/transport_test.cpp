@@ -73,10 +73,14 @@ TEST_CASE("a body that is too large, cut short, absent or late is an error of it
     return client.perform(HttpRequest{HttpRequest::Method::Get, server.url(path), {}, ""}).error().code;
   };
   REQUIRE(code("/large") == base::ErrorCode::Protocol);
-  REQUIRE(code("/cut") == base::ErrorCode::Protocol);
-  REQUIRE(code("/closed") == base::ErrorCode::Protocol);
+  REQUIRE(code("/cut") == base::ErrorCode::Unavailable);
+  REQUIRE(code("/closed") == base::ErrorCode::Unavailable);
   REQUIRE(code("/late") == base::ErrorCode::Timeout);
   REQUIRE(client.perform(HttpRequest{HttpRequest::Method::Get, server.url("/fits"), {}, ""})->body.size() == 1000);
+  // One request may have a limit of its own.
+  REQUIRE(client.perform(HttpRequest{HttpRequest::Method::Get, server.url("/fits"), {}, "", 999}).error().code ==
+          base::ErrorCode::Protocol);
+  REQUIRE(client.perform(HttpRequest{HttpRequest::Method::Get, server.url("/large"), {}, "", 2000}));
 }
 
 TEST_CASE("one failing request leaves its batch alone", "[acme]") {
@@ -114,7 +118,7 @@ TEST_CASE("a CA with a private root is trusted through the bundle alone", "[acme
   REQUIRE(HttpClient(options).perform(request)->status == 200);
   options.ca_bundle = "/nonexistent/bundle.pem";
   auto missing = HttpClient(options).perform(request);
-  REQUIRE(missing.error().code == base::ErrorCode::NotFound);
+  REQUIRE(missing.error().code == base::ErrorCode::Usage);
   REQUIRE(missing.error().message.find("acme.ca_bundle") != std::string::npos);
 }
 
@@ -131,7 +135,8 @@ TEST_CASE("URLs are taken apart and bad ones refused", "[acme]") {
   REQUIRE(Url::parse("http://127.1.2.3/")->is_loopback());
   REQUIRE(Url::parse("http://localhost/")->is_loopback());
   REQUIRE_FALSE(Url::parse("http://127.example.com/")->is_loopback());
-  for (const char* bad :
-       {"", "/relative", "ca.example/dir", "ftp://ca.example/", "https://user@ca.example/", "https://"})
+  for (const char* bad : {"", "/relative", "ca.example/dir", "ftp://ca.example/", "https://user@ca.example/",
+                          "https://", "https://a/\n", "https://a b/", "https://a/\xc3\xbc", "https://a/\x9b"})
     REQUIRE_FALSE(Url::parse(bad));
+  REQUIRE(Url::parse("https://a/\nforged: row\x9b").error().message.find_first_of("\n\x9b") == std::string::npos);
 }

@@ -5,6 +5,7 @@
 #include "base/encoding.hpp"
 #include "base/log.hpp"
 #include "base/socket_address.hpp"
+#include "base/text.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace countersign::base;
@@ -65,4 +66,16 @@ TEST_CASE("socket addresses are read and written", "[base]") {
 TEST_CASE("a log line cannot be forged by a value", "[base]") {
   REQUIRE(log::format_line("zone loaded", {{"zone", "a.b"}, {"why", "x\ny \"z\""}}) ==
           "event=\"zone loaded\" zone=a.b why=\"x\\x0ay \\\"z\\\"\"");
+}
+
+TEST_CASE("a stranger's text becomes one line of well-formed UTF-8", "[base]") {
+  REQUIRE(printable("b\xc3\xbc\nc\x1b[1m\x9b\xc2\x9b\xff\xc3") == "b\xc3\xbc c?[1m????");
+  REQUIRE(printable("ab\xc3\xbc", 3) == "ab...");
+  REQUIRE(printable("ab\xc3\xbc", 4) == "ab\xc3\xbc");
+  REQUIRE(valid_utf8("a\n\xf0\x9f\x98\x80") == "a\n\xf0\x9f\x98\x80");
+  // Overlong, a surrogate, beyond U+10FFFF, cut off.
+  for (const char* bad : {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) {
+    REQUIRE(utf8_length(bad) == 0);
+    REQUIRE(valid_utf8(bad).starts_with("\xef\xbf\xbd"));
+  }
 }

@@ -202,8 +202,8 @@ TEST_CASE("paths, words, the CA and contacts are checked", "[conf]") {
        "f:7:29: acme.contact: \"x\" is not a mail address; write one, as in \"hostmaster@example.net\"\n"
        "f:8:12: acme.key_type: \"P-256\" is none of p256, p384, rsa2048, rsa3072, rsa4096; the nearest is \"p256\"\n"
        "f:9:13: acme.ca_bundle: \"ca.pem\" is a relative path; write an absolute one, beginning with \"/\"\n"},
-      {kZone + "[acme]\nca = \"http://127.0.0.1/dir\"\n",
-       "f:6:6: acme.ca: \"http://127.0.0.1/dir\" is not encrypted; write the CA's https:// directory URL\n"},
+      {kZone + "[acme]\nca = \"http://192.0.2.1/dir\"\n",
+       "f:6:6: acme.ca: \"http://192.0.2.1/dir\" is not encrypted; write the CA's https:// directory URL\n"},
   });
 }
 

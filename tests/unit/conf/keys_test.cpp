@@ -147,8 +147,11 @@ TEST_CASE("each well-known CA has a directory, and a URL is its own", "[conf]") 
     CHECK(directory_url(directory.url) == std::string(directory.url));
   }
   CHECK(directory_url("https://127.0.0.1:14000/dir") == "https://127.0.0.1:14000/dir");
+  for (std::string_view local : {"http://127.0.0.1:14000/dir", "http://localhost/dir", "http://[::1]:1/dir"})
+    CHECK(directory_url(local) == std::string(local));
   for (std::string_view bad : {"", "letsencrypt ", "http://example.net/dir", "https://", "https:///dir", "https://:1/",
-                               "https://a b/", "https://a/\n", "ftp://example.net"}) {
+                               "https://a b/", "https://a/\n", "ftp://example.net", "http://127.example.net/",
+                               "http://localhost@example.net/", "http://localhost:1@example.net/"}) {
     INFO(bad);
     CHECK(!directory_url(bad));
   }
