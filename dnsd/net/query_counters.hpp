@@ -17,7 +17,7 @@ struct CounterRow {
   base::Counter Counters::* counter;
 };
 
-inline constexpr std::array<CounterRow, 16> kCounterTable{{
+inline constexpr auto kCounterTable = std::to_array<CounterRow>({
     {"udp", "messages received over UDP", &Counters::queries_udp},
     {"tcp", "messages received over TCP", &Counters::queries_tcp},
     {"responses", "responses made", &Counters::responses},
@@ -33,7 +33,7 @@ inline constexpr std::array<CounterRow, 16> kCounterTable{{
     {"edns", "queries with EDNS", &Counters::edns},
     {"dropped_short", "messages shorter than a header", &Counters::dropped_short},
     {"dropped_response", "messages that were responses themselves", &Counters::dropped_response},
-}};
+});
 
 struct UdpCounterRow {
   std::string_view name;
@@ -41,11 +41,11 @@ struct UdpCounterRow {
   base::Counter UdpCounters::* counter;
 };
 
-inline constexpr std::array<UdpCounterRow, 3> kUdpCounterTable{{
+inline constexpr auto kUdpCounterTable = std::to_array<UdpCounterRow>({
     {"udp_cut", "UDP queries longer than any that is accepted", &UdpCounters::cut},
     {"udp_receive_errors", "errors while receiving", &UdpCounters::receive_errors},
     {"udp_send_errors", "UDP responses that could not be sent", &UdpCounters::send_errors},
-}};
+});
 
 // Where the counters are. Thread: filled before the threads start; read by the control thread.
 struct CounterSources {

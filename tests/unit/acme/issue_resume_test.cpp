@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <array>
 
 #include <atomic>
 
@@ -113,19 +114,29 @@ TEST_CASE("a certificate that could not be installed is installed by the next ru
 }
 
 TEST_CASE("a run that is killed while the CA makes the certificate is gone on with", "[acme]") {
+  Setting setting("");
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  // Before the CA's threads are there: a child takes along whatever locks they hold.
+  pid_t child = ::fork();
+  if (child == 0) {
+    std::array<char, 256> url{};
+    ssize_t length = ::read(ends[0], url.data(), url.size());
+    setting.config.acme.ca.assign(url.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+    static_cast<void>(setting.run({"a.test"}));
+    ::_exit(0);
+  }
   OrderCa ca;
   ca.issue_certificates();
-  Setting setting(ca.url("/dir"));
-  std::atomic<pid_t> child{0};
   ca.replies["/finalize"] = [&, before = ca.replies["/finalize"]](const MockRequest& request) {
     ::kill(child, SIGKILL);
     return before(request);
   };
-  child = ::fork();
-  if (child == 0) {
-    static_cast<void>(setting.run({"a.test"}));
-    ::_exit(0);
-  }
+  setting.config.acme.ca = ca.url("/dir");
+  const std::string& url = setting.config.acme.ca;
+  REQUIRE(::write(ends[1], url.data(), url.size()) == static_cast<ssize_t>(url.size()));
+  ::close(ends[0]);
+  ::close(ends[1]);
   int status = 0;
   ::waitpid(child, &status, 0);
   REQUIRE(WIFSIGNALED(status));
