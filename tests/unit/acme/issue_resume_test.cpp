@@ -2,9 +2,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <array>
 
-#include <atomic>
+#include <array>
 
 #include "base/files.hpp"
 #include "tests/unit/acme/issue_setting.hpp"
