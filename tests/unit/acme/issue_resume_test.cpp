@@ -131,6 +131,9 @@ TEST_CASE("a run that is killed while the CA makes the certificate is gone on wi
     ::kill(child, SIGKILL);
     return before(request);
   };
+  // Under the mock's lock: what was set above is before what its threads read (the client is no thread of this
+  // process).
+  REQUIRE(ca.server().requests().empty());
   setting.config.acme.ca = ca.url("/dir");
   const std::string& url = setting.config.acme.ca;
   REQUIRE(::write(ends[1], url.data(), url.size()) == static_cast<ssize_t>(url.size()));
