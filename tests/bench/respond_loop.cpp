@@ -29,7 +29,7 @@ std::string query_packet(const base::Name& name, std::mt19937& random) {
 
 int main(int argc, char* argv[]) {
   int names = argc > 1 ? std::atoi(argv[1]) : 1000;
-  int queries = argc > 2 ? std::atoi(argv[2]) : 100'000;
+  std::size_t queries = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 100'000;
   zones::StaticZone zone;
   zone.apex = *base::Name::parse("auth.test");
   zones::Epochs epochs;
@@ -49,7 +49,7 @@ int main(int argc, char* argv[]) {
   std::vector<dnsd::Query> batch(kBatch);
   std::vector<std::byte> buffers(kBatch * 4096);
   std::size_t octets = 0;
-  for (int done = 0; done < queries; done += kBatch) {
+  for (std::size_t done = 0; done < queries; done += kBatch) {
     for (std::size_t i = 0; i < kBatch; ++i) {
       const std::string& packet = packets[random() % packets.size()];
       batch[i].packet = buffers.data() + i * 4096;
