@@ -64,6 +64,7 @@ Node* NodeBuilder::build(const NodeSource& source) {
     ::new (at) RrsetAnswer(rrset);
     at += sizeof(RrsetAnswer);
   }
+  // NOLINTNEXTLINE(bugprone-not-null-terminated-result): wire names are no C strings
   std::memcpy(at, source.name.data(), source.name.size());
   if (!answers.empty()) std::memcpy(at + source.name.size(), answers.data(), answers.size());
   return node;

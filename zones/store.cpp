@@ -43,22 +43,22 @@ constexpr const char* kSchema = R"(
 )";
 
 enum StatementId : std::size_t {
-  kBegin,
-  kCommit,
-  kRollback,
-  kValues,
-  kPut,
-  kRemove,
-  kEach,
-  kExpired,
-  kNextDeadline,
-  kShift,
-  kSerial,
-  kSetSerial,
-  kStatementCount
+  Begin,
+  Commit,
+  Rollback,
+  Values,
+  Put,
+  Remove,
+  Each,
+  Expired,
+  NextDeadline,
+  Shift,
+  Serial,
+  SetSerial,
+  StatementCount
 };
 
-constexpr std::array<const char*, kStatementCount> kStatements{
+constexpr std::array<const char*, StatementCount> kStatements{
     "BEGIN IMMEDIATE",
     "COMMIT",
     "ROLLBACK",
@@ -80,7 +80,7 @@ constexpr std::array<const char*, kStatementCount> kStatements{
 
 struct Store::Connection {
   Database database;
-  std::array<Prepared, kStatementCount> statements;
+  std::array<Prepared, StatementCount> statements;
   std::string file;
 
   tl::unexpected<base::Error> failure(std::string_view what) const {
@@ -100,7 +100,7 @@ namespace {
 // One use of a prepared statement: bound in the order of its parameters, stepped, and reset at the end.
 class Use {
  public:
-  Use(sqlite3_stmt* statement) : statement_(statement) {}
+  explicit Use(sqlite3_stmt* statement) : statement_(statement) {}
   ~Use() {
     sqlite3_reset(statement_);
     sqlite3_clear_bindings(statement_);
@@ -212,7 +212,7 @@ Result<Store> Store::open(const std::filesystem::path& file) {
     return fail(ErrorCode::Invalid, "\"{}\" is not a store of countersignd; move it away", file.string());
   if (locked != SQLITE_OK) return connection->failure("open the store");
   if (auto migrated = connection->migrate(); !migrated) return fail(migrated.error());
-  for (std::size_t i = 0; i < kStatementCount; ++i) {
+  for (std::size_t i = 0; i < StatementCount; ++i) {
     sqlite3_stmt* statement = nullptr;
     if (sqlite3_prepare_v3(raw, kStatements[i], -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
       return fail(ErrorCode::Invalid, "\"{}\" is damaged or not a store of countersignd: {}; move it away",
@@ -228,13 +228,13 @@ Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 
 Result<void> Store::begin() {
-  Use use(connection_->statements[kBegin].get());
+  Use use(connection_->statements[Begin].get());
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }
 
 Result<void> Store::commit() {
-  Use use(connection_->statements[kCommit].get());
+  Use use(connection_->statements[Commit].get());
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }
@@ -242,12 +242,12 @@ Result<void> Store::commit() {
 void Store::rollback() {
   // After a full disk SQLite may have rolled back by itself.
   if (sqlite3_get_autocommit(connection_->database.get()) != 0) return;
-  Use use(connection_->statements[kRollback].get());
+  Use use(connection_->statements[Rollback].get());
   static_cast<void>(use.step());
 }
 
 Result<std::vector<StoredValue>> Store::values(const Name& name) {
-  Use use(connection_->statements[kValues].get());
+  Use use(connection_->statements[Values].get());
   use.name(name);
   std::vector<StoredValue> found;
   int status = SQLITE_ROW;
@@ -257,7 +257,7 @@ Result<std::vector<StoredValue>> Store::values(const Name& name) {
 }
 
 Result<void> Store::put(const Name& name, const StoredValue& value) {
-  Use use(connection_->statements[kPut].get());
+  Use use(connection_->statements[Put].get());
   use.name(name)
       .text(value.value)
       .text(value.owner)
@@ -269,14 +269,14 @@ Result<void> Store::put(const Name& name, const StoredValue& value) {
 }
 
 Result<void> Store::remove(const Name& name, const std::string& value) {
-  Use use(connection_->statements[kRemove].get());
+  Use use(connection_->statements[Remove].get());
   use.name(name).text(value);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }
 
 Result<void> Store::each(const Visit& visit) {
-  Use use(connection_->statements[kEach].get());
+  Use use(connection_->statements[Each].get());
   int status = SQLITE_ROW;
   while ((status = use.step()) == SQLITE_ROW) {
     auto name = use.column_name(0);
@@ -288,7 +288,7 @@ Result<void> Store::each(const Visit& visit) {
 
 Result<std::vector<std::pair<Name, std::string>>> Store::expired(std::int64_t after, std::int64_t now,
                                                                  std::int64_t limit) {
-  Use use(connection_->statements[kExpired].get());
+  Use use(connection_->statements[Expired].get());
   use.integer(after).integer(now).integer(limit);
   std::vector<std::pair<Name, std::string>> found;
   int status = SQLITE_ROW;
@@ -301,20 +301,20 @@ Result<std::vector<std::pair<Name, std::string>>> Store::expired(std::int64_t af
 }
 
 Result<std::optional<std::int64_t>> Store::next_deadline() {
-  Use use(connection_->statements[kNextDeadline].get());
+  Use use(connection_->statements[NextDeadline].get());
   if (use.step() != SQLITE_ROW) return connection_->failure("read");
   return use.column_optional(0);
 }
 
 Result<void> Store::shift_deadlines(std::int64_t drift, std::int64_t now) {
-  Use use(connection_->statements[kShift].get());
+  Use use(connection_->statements[Shift].get());
   use.integer(drift).integer(now);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
 }
 
 Result<std::optional<StoredSerial>> Store::serial(const Name& zone) {
-  Use use(connection_->statements[kSerial].get());
+  Use use(connection_->statements[Serial].get());
   use.name(zone);
   int status = use.step();
   if (status == SQLITE_DONE) return std::optional<StoredSerial>{};
@@ -323,7 +323,7 @@ Result<std::optional<StoredSerial>> Store::serial(const Name& zone) {
 }
 
 Result<void> Store::set_serial(const Name& zone, const StoredSerial& serial) {
-  Use use(connection_->statements[kSetSerial].get());
+  Use use(connection_->statements[SetSerial].get());
   use.name(zone).integer(serial.serial).text(serial.digest);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};

@@ -103,8 +103,8 @@ bool read_records(Query& query, std::size_t start, std::uint32_t count, Opt& opt
     if (opt.present || !owner_is_root || !options_are_whole(rdata)) return false;  // RFC 6891 §6.1.1
     opt.present = true;
     opt.version = static_cast<std::uint8_t>((ttl >> 16U) & 0xffU);
-    query.flags |= Query::kEdns;
-    if ((ttl & 0x8000U) != 0) query.flags |= Query::kDnssecOk;
+    query.flags |= Query::Edns;
+    if ((ttl & 0x8000U) != 0) query.flags |= Query::DnssecOk;
     query.limit = payload < kMinUdpPayload ? kMinUdpPayload : payload;  // RFC 6891 §6.2.3
   }
   return true;
@@ -145,8 +145,8 @@ void Responder::parse(Query& query, Counters& counters) const {
   if ((flags & header::kQr) != 0) return counters.dropped_response.add();
   query.opcode = static_cast<std::uint8_t>((flags >> header::kOpcodeShift) & 0xfU);
   if (query.opcode != 0) return set_error(query, rcode::kNotImp);
-  if ((flags & header::kRd) != 0) query.flags |= Query::kRecursionDesired;
-  if ((flags & header::kCd) != 0) query.flags |= Query::kCheckingDisabled;
+  if ((flags & header::kRd) != 0) query.flags |= Query::RecursionDesired;
+  if ((flags & header::kCd) != 0) query.flags |= Query::CheckingDisabled;
   // RFC 9619: exactly one question.
   if (load_u16(packet + 4) != 1 || !measure_name(query)) return set_error(query, rcode::kFormErr);
   std::size_t end = kHeaderLength + query.name_length;

@@ -43,7 +43,7 @@ class Composer {
         query_(query),
         at_(kHeaderLength + query.question_length),
         end_(std::min<std::size_t>(query.limit, query.capacity)) {
-    if ((query.flags & Query::kEdns) != 0) end_ -= kOptLength;
+    if ((query.flags & Query::Edns) != 0) end_ -= kOptLength;
   }
 
   void answer() {
@@ -296,8 +296,8 @@ void count_rcode(Counters& counters, std::uint16_t code) {
 void write_header(const Query& query, std::uint16_t flags, std::uint16_t code) {
   flags = static_cast<std::uint16_t>(flags | header::kQr | (code & 0xfU));
   flags = static_cast<std::uint16_t>(flags | (static_cast<unsigned>(query.opcode) << header::kOpcodeShift));
-  if ((query.flags & Query::kRecursionDesired) != 0) flags |= header::kRd;
-  if ((query.flags & Query::kCheckingDisabled) != 0) flags |= header::kCd;  // RFC 4035 §3.1.6
+  if ((query.flags & Query::RecursionDesired) != 0) flags |= header::kRd;
+  if ((query.flags & Query::CheckingDisabled) != 0) flags |= header::kCd;  // RFC 4035 §3.1.6
   store_u16(query.packet + 2, flags);
   store_u16(query.packet + 4, query.question_length > 0 ? 1 : 0);
 }
@@ -310,7 +310,7 @@ std::size_t write_opt(const Query& query, std::size_t at, std::uint16_t payload,
   store_u16(opt + 3, payload);
   opt[5] = static_cast<std::byte>(code >> 4U);
   opt[6] = std::byte{0};
-  store_u16(opt + 7, (query.flags & Query::kDnssecOk) != 0 ? 0x8000 : 0);
+  store_u16(opt + 7, (query.flags & Query::DnssecOk) != 0 ? 0x8000 : 0);
   store_u16(opt + 9, 0);
   return at + kOptLength;
 }
@@ -326,7 +326,7 @@ void write_counts(const Query& query, std::uint16_t answers, std::uint16_t autho
 std::size_t Responder::compose(Query& query, Counters& counters, Seen& seen) const {
   seen.name = {};
   if (query.fate == Query::Fate::Drop) return 0;
-  bool edns = (query.flags & Query::kEdns) != 0;
+  bool edns = (query.flags & Query::Edns) != 0;
   auto opt_count = static_cast<std::uint16_t>(edns ? 1 : 0);
   std::size_t at = kHeaderLength + query.question_length;
   counters.responses.add();

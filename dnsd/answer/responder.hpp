@@ -54,7 +54,7 @@ struct Query {
   std::uint8_t name_length = 0;
   std::uint8_t labels = 0;
   std::uint8_t opcode = 0;
-  enum Flag : std::uint8_t { kRecursionDesired = 1, kCheckingDisabled = 2, kEdns = 4, kDnssecOk = 8 };
+  enum Flag : std::uint8_t { RecursionDesired = 1, CheckingDisabled = 2, Edns = 4, DnssecOk = 8 };
   std::uint8_t flags = 0;
   std::uint64_t hash = 0;
   const zones::Node* guess = nullptr;
