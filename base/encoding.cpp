@@ -65,4 +65,16 @@ std::string hex_encode(Bytes data) {
   return out;
 }
 
+Result<std::vector<std::byte>> hex_decode(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef0123456789ABCDEF";
+  if (text.size() % 2 != 0) return fail(ErrorCode::Invalid, "an odd number of hex digits");
+  std::vector<std::byte> out(text.size() / 2);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::size_t digit = kDigits.find(text[i]);
+    if (digit == std::string_view::npos) return fail(ErrorCode::Invalid, "text is not hex");
+    out[i / 2] = (out[i / 2] << 4U) | static_cast<std::byte>(digit % 16);
+  }
+  return out;
+}
+
 }  // namespace countersign::base

@@ -15,5 +15,7 @@ namespace countersign::base {
 // Strict: no padding, no other character, no stray bits. Error: Invalid.
 [[nodiscard]] Result<std::vector<std::byte>> base64url_decode(std::string_view text);
 [[nodiscard]] std::string hex_encode(Bytes data);  // lower case
+// Either case, nothing between the digits. Error: Invalid.
+[[nodiscard]] Result<std::vector<std::byte>> hex_decode(std::string_view text);
 
 }  // namespace countersign::base

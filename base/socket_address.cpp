@@ -68,6 +68,14 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text, std::uint16_t 
   return address;
 }
 
+Bytes ip_octets(const sockaddr& address) {
+  if (address.sa_family != AF_INET6)
+    return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in&>(address).sin_addr, 1));
+  const in6_addr& v6_address = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  Bytes octets = std::as_bytes(std::span(v6_address.s6_addr));
+  return IN6_IS_ADDR_V4MAPPED(&v6_address) ? octets.subspan(12) : octets;
+}
+
 SocketAddress SocketAddress::from(const sockaddr* address, socklen_t length) {
   SocketAddress result;
   std::memcpy(&result.storage_, address, std::min<std::size_t>(length, sizeof(result.storage_)));

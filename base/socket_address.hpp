@@ -13,6 +13,10 @@
 
 namespace countersign::base {
 
+// The IP address alone, 4 or 16 octets within `address`; an IPv4 client of an IPv6 socket (RFC 4291 §2.5.5.2) is the
+// IPv4 client that it is. `address` is AF_INET or AF_INET6.
+[[nodiscard]] Bytes ip_octets(const sockaddr& address);
+
 class SocketAddress {
  public:
   SocketAddress() = default;  // AF_UNSPEC

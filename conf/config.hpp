@@ -19,12 +19,23 @@ struct Position {
   std::uint32_t column = 0;
 };
 
+// Response rate limiting (dnsd/answer/rate_limiter.hpp), per client prefix and answer.
+struct RateLimit {
+  std::uint32_t responses_per_second = 200;  // 0 = off; up to 1,000,000
+  std::uint32_t slip = 2;  // each so many limited responses one goes out cut short; 0 = none, up to 100
+};
+
 struct Dns {
   std::vector<base::SocketAddress> listen;             // each over UDP and TCP
   unsigned workers = 0;                                // UDP threads, 1 to 256; 0 = one per core
   std::uint16_t max_udp_payload = 1232;                // octets, 512 to 1400 (RFC 9715)
   unsigned tcp_max_connections = 1000;                 // 1 to 100,000
+  unsigned tcp_max_per_address = 200;                  // of one IPv4 address or IPv6 /64; 1 to 100,000
   std::chrono::milliseconds tcp_idle_timeout{10'000};  // 100 ms to 10 min
+  std::string nsid;                                    // RFC 5001, also id.server; up to 64 octets, "" = none
+  std::string version;                                 // told to version.bind CH TXT; up to 255 octets, "" = REFUSED
+  RateLimit rate_limit;
+  std::string cookie_secret_file;  // 32 hex digits a line, the first signs; "" = random at start (RFC 9018)
 };
 
 // One line of `records`, in master-file syntax; zones/ judges it.

@@ -24,6 +24,8 @@ constexpr std::uint16_t kDnsPort = 53;
 constexpr seconds kLongestTtl = hours(24);
 constexpr milliseconds kLongestLifetime = hours(24) * 36'525;  // 100 years, base::parse_duration's own limit
 constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
+constexpr std::size_t kMaxNsidLength = 64;      // the option is in every answer to who asks for it
+constexpr std::size_t kMaxVersionLength = 255;  // one string of a TXT record (RFC 1035 §3.3)
 
 Result<SocketAddress> parse_address(std::string_view text) {
   auto address = SocketAddress::parse(text, kDnsPort);
@@ -60,6 +62,12 @@ Result<std::string> parse_user(std::string_view text) {
   return std::string(text);
 }
 
+template <std::size_t Max>
+Result<std::string> parse_plain_text(std::string_view text) {
+  if (auto good = check_plain_text(text, Max); !good) return fail(good.error());
+  return std::string(text);
+}
+
 Result<std::string> parse_ca(std::string_view text) {
   if (auto url = directory_url(text); !url) return fail(url.error());
   return std::string(text);
@@ -91,8 +99,8 @@ constexpr std::array kKeyTypes{
 constexpr auto kOptional = Presence::Optional;
 constexpr auto kRequired = Presence::Required;
 
-constexpr std::array kTables{std::string_view("dns"), std::string_view("zone"), std::string_view("challenge"),
-                             std::string_view("acme")};
+constexpr std::array kTables{std::string_view("dns"), std::string_view("dns.rate_limit"), std::string_view("zone"),
+                             std::string_view("challenge"), std::string_view("acme")};
 
 const std::array kKeys{
     Key{"", "state_dir", kOptional, "\"/var/lib/countersign\"", "where both programs keep their state",
@@ -112,8 +120,21 @@ const std::array kKeys{
         [](Reader& r) { r.integer<std::uint16_t>(r.config().dns.max_udp_payload, 512, 1400); }},  // RFC 9715
     Key{"dns", "tcp_max_connections", kOptional, "1000", "TCP sessions at once",
         [](Reader& r) { r.integer(r.config().dns.tcp_max_connections, 1U, 100'000U); }},
+    Key{"dns", "tcp_max_per_address", kOptional, "200", "of these, of one IPv4 address or IPv6 /64",
+        [](Reader& r) { r.integer(r.config().dns.tcp_max_per_address, 1U, 100'000U); }},
     Key{"dns", "tcp_idle_timeout", kOptional, "\"10s\"", "a TCP session without a query ends then",
         [](Reader& r) { r.duration(r.config().dns.tcp_idle_timeout, milliseconds(100), minutes(10)); }},
+    Key{"dns", "nsid", kOptional, "\"\"", "this server's name for who asks by NSID or id.server; \"\" = none",
+        [](Reader& r) { r.text_as(r.config().dns.nsid, parse_plain_text<kMaxNsidLength>); }},
+    Key{"dns", "version", kOptional, "\"\"", "what version.bind is told; \"\" = REFUSED",
+        [](Reader& r) { r.text_as(r.config().dns.version, parse_plain_text<kMaxVersionLength>); }},
+    Key{"dns", "cookie_secret_file", kOptional, "\"\"", "32 hex digits a line, the first signs; \"\" = random at start",
+        [](Reader& r) { r.text_as(r.config().dns.cookie_secret_file, parse_optional_path); }},
+    Key{"dns.rate_limit", "responses_per_second", kOptional, "200", "per client prefix and answer; 0 = off",
+        [](Reader& r) { r.integer(r.config().dns.rate_limit.responses_per_second, 0U, 1'000'000U); }},
+    Key{"dns.rate_limit", "slip", kOptional, "2",
+        "of what is over the limit, each so many-th is sent cut short; 0 = none",
+        [](Reader& r) { r.integer(r.config().dns.rate_limit.slip, 0U, 100U); }},
 
     Key{"zone", "name", kRequired, "\"auth.example.net\"", "the zone delegated to this server",
         [](Reader& r) { r.text_as(r.zone().name, parse_zone_name); }},

@@ -31,8 +31,14 @@ const Key* find_key(std::string_view table, std::string_view name) {
   return nullptr;
 }
 
-bool is_table_name(std::string_view name) {
-  return std::ranges::find(known_tables(), name) != known_tables().end();
+// "rate_limit" in "dns" is "dns.rate_limit". Empty when there is no such table in `table` ("" = the top of the file).
+std::string_view find_table(std::string_view table, std::string_view name) {
+  for (std::string_view known : known_tables()) {
+    auto dot = known.rfind('.');
+    std::string_view parent = dot == std::string_view::npos ? "" : known.substr(0, dot);
+    if (parent == table && known.substr(dot + 1) == name) return known;
+  }
+  return "";
 }
 
 // Of a key that `table` does not have: where it belongs, or which one may have been meant.
@@ -45,7 +51,13 @@ std::string unknown_key(std::string_view table, const Member& member) {
   std::vector<std::string_view> candidates;
   for (const Key& key : known_keys())
     if (key.table == table) candidates.push_back(key.name);
-  if (table.empty()) candidates.insert(candidates.end(), known_tables().begin(), known_tables().end());
+  for (std::string_view known : known_tables()) {
+    std::string_view name = known.substr(known.rfind('.') + 1);
+    if (find_table(table, name) == known)
+      candidates.push_back(name);
+    else if (name == member.name)
+      return fmt::format("unknown here; it is written {}", header_of(known));
+  }
   std::string_view best = nearest(member.name, candidates);
   return fmt::format("unknown {}; the nearest known one is \"{}\"",
                      member.value.type == Node::Type::Table ? "table" : "key", best);
@@ -63,8 +75,8 @@ class Loader {
         read_value(*key, member, member.name);
       else if (member.name == kZoneTable)
         read_zones(member);
-      else if (is_table_name(member.name))
-        read_single_table(member);
+      else if (std::string_view table = find_table("", member.name); !table.empty())
+        read_single_table(table, member, std::string(table), nullptr);
       else
         problem(member.at, quoted_key(member.name), unknown_key("", member));
     }
@@ -73,17 +85,15 @@ class Loader {
   }
 
  private:
-  void read_single_table(const Member& table) {
-    if (table.value.type == Node::Type::Array) {
-      problem(table.at, table.name, fmt::format("is an array; write [{}], once and with one bracket", table.name));
-      return;
-    }
-    if (table.value.type != Node::Type::Table) {
-      problem(table.value.at, table.name,
-              fmt::format("is {}; write a table, [{}]", described(table.value.type), table.name));
-      return;
-    }
-    read_members(table.name, table.value, table.name, nullptr);
+  void read_single_table(std::string_view table, const Member& member, const std::string& path, Zone* zone) {
+    const Node& value = member.value;
+    // [[dns]] has its place at the key, dns = [1] at the value.
+    if (value.type == Node::Type::Array)
+      problem(member.at, path, fmt::format("is an array; write [{}], once and with one bracket", table));
+    else if (value.type != Node::Type::Table)
+      problem(value.at, path, fmt::format("is {}; write a table, [{}]", described(value.type), table));
+    else
+      read_members(table, value, path, zone);
   }
 
   void read_zones(const Member& zones) {
@@ -126,6 +136,8 @@ class Loader {
       std::string key_path = path + "." + quoted_key(member.name);
       if (const Key* key = find_key(table, member.name))
         read_value(*key, member, key_path, zone);
+      else if (std::string_view nested = find_table(table, member.name); !nested.empty())
+        read_single_table(nested, member, key_path, zone);
       else
         problem(member.at, key_path, unknown_key(table, member));
     }
@@ -161,18 +173,6 @@ class Loader {
   bool zones_seen_ = false;
 };
 
-// What stands nowhere in the file comes last: it is to be added. A multimap keeps those of one place in their order;
-// std::stable_sort would, too, but libstdc++'s has a deprecated function in it that Clang warns of.
-void sort_by_position(std::vector<Problem>& problems) {
-  std::multimap<std::tuple<bool, std::uint32_t, std::uint32_t>, Problem> sorted;
-  for (Problem& problem : problems) {
-    std::tuple place(problem.at.line == 0, problem.at.line, problem.at.column);
-    sorted.emplace(place, std::move(problem));
-  }
-  problems.clear();
-  for (auto& [place, problem] : sorted) problems.push_back(std::move(problem));
-}
-
 // format_problem() begins with the file's name, so only the reason is taken from base's message.
 std::string file_problem(const base::Error& error) {
   if (error.code == base::ErrorCode::Full)
@@ -202,7 +202,7 @@ Loaded load_text(std::string_view text) {
     return loaded;
   }
   Loader(loaded).read_root(*document);
-  sort_by_position(loaded.problems);
+  sort_problems(loaded.problems);
   return loaded;
 }
 
@@ -212,6 +212,18 @@ Loaded load_file(const std::filesystem::path& path) {
   Loaded loaded;
   loaded.problems.push_back({{}, "", file_problem(text.error())});
   return loaded;
+}
+
+// A multimap keeps those of one place in their order; std::stable_sort would, too, but libstdc++'s has a deprecated
+// function in it that Clang warns of.
+void sort_problems(std::vector<Problem>& problems) {
+  std::multimap<std::tuple<bool, std::uint32_t, std::uint32_t>, Problem> sorted;
+  for (Problem& problem : problems) {
+    std::tuple place(problem.at.line == 0, problem.at.line, problem.at.column);
+    sorted.emplace(place, std::move(problem));
+  }
+  problems.clear();
+  for (auto& [place, problem] : sorted) problems.push_back(std::move(problem));
 }
 
 std::string format_problem(const std::filesystem::path& file, const Problem& problem) {

@@ -29,6 +29,9 @@ struct Loaded {
 [[nodiscard]] Loaded load_file(const std::filesystem::path& path);
 [[nodiscard]] Loaded load_text(std::string_view text);
 
+// In the order of the file; what stands nowhere in it comes last: it is to be added. Of one place, as they were.
+void sort_problems(std::vector<Problem>& problems);
+
 // "FILE:LINE:COL: key: what is wrong; what to do", one line. The position is left out where there is none.
 [[nodiscard]] std::string format_problem(const std::filesystem::path& file, const Problem& problem);
 

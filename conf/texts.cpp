@@ -163,6 +163,16 @@ Result<void> check_path(std::string_view text) {
   return {};
 }
 
+Result<void> check_plain_text(std::string_view text, std::size_t max) {
+  for (char c : text)
+    if (c < ' ' || c > '~')
+      return fail(ErrorCode::Invalid, "{} has a character in it that is not printable ASCII; remove it",
+                  in_quotes(text));
+  if (text.size() > max)
+    return fail(ErrorCode::Invalid, "{} is longer than {} octets; write a shorter text", in_quotes(text), max);
+  return {};
+}
+
 Result<void> check_user(std::string_view text) {
   bool good = text.size() <= kMaxUserLength && !text.starts_with('-');
   for (char c : text) good = good && (is_letter_or_digit(c) || std::string_view("_-.$").find(c) != std::string::npos);

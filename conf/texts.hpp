@@ -1,6 +1,7 @@
 // Checks of single values, on plain text. Messages quote the value and end in what to do.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,8 @@ namespace countersign::conf {
 [[nodiscard]] base::Result<void> check_contact(std::string_view text);
 // An absolute path. Error: Invalid.
 [[nodiscard]] base::Result<void> check_path(std::string_view text);
+// At most `max` octets of printable ASCII. Error: Invalid.
+[[nodiscard]] base::Result<void> check_plain_text(std::string_view text, std::size_t max);
 // A user's name as useradd accepts it. Error: Invalid.
 [[nodiscard]] base::Result<void> check_user(std::string_view text);
 

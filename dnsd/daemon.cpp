@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -11,6 +12,7 @@
 #include <memory>
 
 #include "base/log.hpp"
+#include "dnsd/activation.hpp"
 #include "dnsd/api/control_server.hpp"
 #include "dnsd/api/control_socket.hpp"
 #include "dnsd/net/listeners.hpp"
@@ -18,7 +20,10 @@
 #include "dnsd/net/udp_worker.hpp"
 #include "dnsd/notify.hpp"
 #include "dnsd/privileges.hpp"
+#include "dnsd/reloader.hpp"
+#include "dnsd/sandbox.hpp"
 #include "dnsd/state_folder.hpp"
+#include "dnsd/watchdog.hpp"
 #include "zones/publisher.hpp"
 
 namespace countersign::dnsd {
@@ -33,7 +38,18 @@ constexpr std::chrono::seconds kDrainLimit{5};
 struct Opened {
   Listeners dns;
   base::Descriptor control;
+  std::filesystem::path control_path;
   std::filesystem::path store;
+  HandedOver handed_over;
+};
+
+// What a reload compares with and keeps.
+struct Origin {
+  conf::Config config;
+  std::filesystem::path file;
+  std::string reads_as;
+  CookieSecret random_secret;
+  unsigned workers = 1;
 };
 
 // Each TCP connection is a descriptor; the soft limit of 1024 is for programs that use select().
@@ -44,27 +60,50 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+Result<Listeners> open_listeners(const conf::Config& config, ActivatedSockets& activated, unsigned workers) {
+  if (activated.udp.empty() && activated.tcp.empty()) return bind_listeners(config.dns.listen, workers);
+  return share_listeners(std::move(activated.udp), std::move(activated.tcp), workers);
+}
+
 Result<Opened> open_all(const conf::Config& config, const std::optional<Account>& account, unsigned workers) {
   Opened opened;
-  auto dns = bind_listeners(config.dns.listen, workers);
+  auto activated = take_activated_sockets();
+  if (!activated) return base::fail(activated.error());
+  opened.handed_over.dns = !activated->udp.empty() || !activated->tcp.empty();
+  opened.handed_over.control = static_cast<bool>(activated->control);
+  auto dns = open_listeners(config, *activated, workers);
   if (!dns) return base::fail(dns.error());
   opened.dns = std::move(*dns);
   auto store = prepare_state_folder(config.state_dir, account);
   if (!store) return base::fail(store.error());
   opened.store = std::move(*store);
+  if (opened.handed_over.control) {
+    opened.control_path = socket_path(activated->control);
+    opened.control = std::move(activated->control);
+    return opened;
+  }
   std::optional<gid_t> group;
   if (account) group = account->gid;
   auto control = bind_control_socket(config.control_socket, group);
   if (!control) return base::fail(control.error());
+  opened.control_path = config.control_socket;
   opened.control = std::move(*control);
   return opened;
 }
 
-Result<void> drop_privileges(const std::optional<Account>& account) {
+// Before the first thread, so that every thread is born into it.
+Result<void> restrict_process(const Opened& opened, const std::optional<Account>& account) {
   if (account) {
     if (auto became = become(*account); !became) return became;
   }
-  return harden_process();
+  if (auto hardened = harden_process(); !hardened) return hardened;
+  Writable writable{opened.store, {}};
+  if (!opened.handed_over.control) writable.control_folder = opened.control_path.parent_path();
+  auto sandbox = enter_sandbox(writable);
+  if (!sandbox) return base::fail(sandbox.error());
+  base::log::info("process restricted",
+                  {{"user", std::to_string(geteuid())}, {"sandbox", sandbox->empty() ? "none" : *sandbox}});
+  return {};
 }
 
 std::string join_addresses(const std::vector<base::SocketAddress>& addresses) {
@@ -76,9 +115,8 @@ std::string join_addresses(const std::vector<base::SocketAddress>& addresses) {
   return text;
 }
 
-void announce_ready(const DaemonFacts& facts, const conf::Config& config) {
-  std::string line =
-      fmt::format("ready dns={} control={}\n", join_addresses(facts.listen), config.control_socket.string());
+void announce_ready(const DaemonFacts& facts, const std::filesystem::path& control) {
+  std::string line = fmt::format("ready dns={} control={}\n", join_addresses(facts.listen), control.string());
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
   notify_service_manager("READY=1");
@@ -89,33 +127,41 @@ void announce_ready(const DaemonFacts& facts, const conf::Config& config) {
 // the loop, before the loop and the table.
 class Daemon {
  public:
-  Daemon(const conf::Config& config, unsigned workers)
-      : config_(config), table_(epochs_), responder_(table_, config.dns.max_udp_payload) {
+  Daemon(Origin origin, std::unique_ptr<const AnswerSettings> settings)
+      : origin_(std::move(origin)), table_(epochs_), responder_(table_, std::move(settings)) {
     // All readers exist before the store thread, which walks over them.
-    for (unsigned i = 0; i < workers; ++i) readers_.push_back(&epochs_.add_reader());
+    for (unsigned i = 0; i < origin_.workers; ++i) readers_.push_back(&epochs_.add_reader());
     tcp_reader_ = &epochs_.add_reader();
   }
 
   Result<void> open_store(const std::filesystem::path& folder, std::vector<zones::StaticZone> zones) {
-    auto publisher = zones::Publisher::open(folder, config_, std::move(zones), table_, clock_);
+    auto publisher = zones::Publisher::open(folder, origin_.config, std::move(zones), table_, clock_);
     if (!publisher) return base::fail(publisher.error());
     publisher_ = std::move(*publisher);
     return {};
   }
 
-  Result<void> start(Listeners listeners, base::Descriptor control) {
-    facts_.listen = std::move(listeners.addresses);
+  Result<void> start(Opened opened) {
+    facts_.listen = std::move(opened.dns.addresses);
     facts_.started = clock_.elapsed();
-    if (auto started = start_dns(std::move(listeners)); !started) return started;
+    facts_.started_at = clock_.wall();
+    facts_.reloads.configured_at = facts_.started_at;
+    if (auto started = start_dns(std::move(opened.dns)); !started) return started;
+    control_path_ = std::move(opened.control_path);
     api_.emplace(context_.get_executor(), *publisher_, facts_, clock_);
     control_.emplace(context_, *api_, seen_);
-    control_->serve(std::move(control));
+    control_->serve(std::move(opened.control));
+    reloader_.emplace(
+        Reloader::Target{context_, *publisher_, responder_, *tcp_, facts_, clock_},
+        Reloader::Source{origin_.file, origin_.config, opened.handed_over, origin_.reads_as, origin_.random_secret});
     return {};
   }
 
   void run() {
     wait_for_signal();
-    announce_ready(facts_, config_);
+    hold_reloads(SIG_UNBLOCK);
+    announce_ready(facts_, control_path_);
+    start_watchdog();
     context_.run();
     for (auto& worker : workers_) worker->stop();
     for (auto& worker : workers_) worker->join();
@@ -123,8 +169,7 @@ class Daemon {
 
  private:
   Result<void> start_dns(Listeners listeners) {
-    tcp_.emplace(context_, responder_, *tcp_reader_,
-                 TcpLimits{config_.dns.tcp_max_connections, config_.dns.tcp_idle_timeout});
+    tcp_.emplace(context_, responder_, *tcp_reader_, tcp_limits(origin_.config.dns));
     for (std::size_t i = 0; i < readers_.size(); ++i) {
       workers_.push_back(
           std::make_unique<UdpWorker>(static_cast<unsigned>(i), std::move(listeners.udp[i]), responder_, *readers_[i]));
@@ -135,19 +180,33 @@ class Daemon {
     }
     seen_.add(tcp_->seen());
     facts_.counters.queries.push_back(&tcp_->counters());
+    facts_.counters.tcp.push_back(&tcp_->tcp_counters());
+    facts_.tcp = &*tcp_;
+    facts_.seen = &seen_;
     for (auto& worker : workers_) {
       if (auto started = worker->start(); !started) return started;
     }
-    for (std::size_t i = 0; i < listeners.tcp.size(); ++i)
-      tcp_->serve(std::move(listeners.tcp[i]), facts_.listen[i].family());
+    for (base::Descriptor& socket : listeners.tcp) {
+      if (auto served = tcp_->serve(std::move(socket)); !served) return served;
+    }
     return {};
+  }
+
+  void start_watchdog() {
+    auto period = take_watchdog_period();
+    if (!period) return;
+    std::vector<WorkerPulse> pulses;
+    pulses.reserve(workers_.size());
+    for (std::size_t i = 0; i < workers_.size(); ++i) pulses.emplace_back(*workers_[i], *readers_[i]);
+    watchdog_.emplace(context_, *period, std::move(pulses));
+    watchdog_->start();
   }
 
   void wait_for_signal() {
     signals_.async_wait([this](boost::system::error_code error, int number) {
       if (error) return;
       if (number == SIGHUP) {
-        base::log::warn("SIGHUP ignored: this version cannot reload; restart it to apply a changed configuration");
+        reloader_->request();
         wait_for_signal();
       } else if (!stopping_) {
         drain(number);
@@ -162,6 +221,7 @@ class Daemon {
     stopping_ = true;
     base::log::info("stopping", {{"signal", number == SIGINT ? "SIGINT" : "SIGTERM"}});
     notify_service_manager("STOPPING=1");
+    reloader_->stop();
     tcp_->stop();
     control_->stop();
     check_drained();
@@ -182,7 +242,7 @@ class Daemon {
     });
   }
 
-  const conf::Config& config_;
+  Origin origin_;
   base::SystemClock clock_;
   zones::Epochs epochs_;
   zones::NameTable table_;
@@ -190,6 +250,7 @@ class Daemon {
   std::vector<zones::Epochs::Reader*> readers_;
   zones::Epochs::Reader* tcp_reader_ = nullptr;
   DaemonFacts facts_;
+  std::filesystem::path control_path_;
   asio::io_context context_{1};
   std::unique_ptr<zones::Publisher> publisher_;
   asio::signal_set signals_{context_, SIGTERM, SIGINT, SIGHUP};
@@ -201,33 +262,49 @@ class Daemon {
   std::optional<TcpServer> tcp_;
   std::optional<ControlApi> api_;
   std::optional<ControlServer> control_;
+  std::optional<Reloader> reloader_;
+  std::optional<Watchdog> watchdog_;
 };
 
-Result<void> run_opened(const conf::Config& config, std::vector<zones::StaticZone> zones, Opened opened,
-                        unsigned workers) {
-  auto daemon = std::make_unique<Daemon>(config, workers);
-  if (auto store = daemon->open_store(opened.store, std::move(zones)); !store) return store;
-  if (auto started = daemon->start(std::move(opened.dns), std::move(opened.control)); !started) return started;
+Result<void> run_opened(Origin origin, Configuration configuration, Opened opened) {
+  auto settings = answer_settings(configuration, origin.random_secret);
+  auto daemon = std::make_unique<Daemon>(std::move(origin), std::move(settings));
+  if (auto store = daemon->open_store(opened.store, std::move(configuration.zones)); !store) return store;
+  if (auto started = daemon->start(std::move(opened)); !started) return started;
   daemon->run();
   return {};
 }
 
 }  // namespace
 
-Result<void> run_daemon(const conf::Config& config, std::vector<zones::StaticZone> zones) {
+void hold_reloads(int how) {
+  sigset_t reload;
+  sigemptyset(&reload);
+  sigaddset(&reload, SIGHUP);
+  pthread_sigmask(how, &reload, nullptr);
+}
+
+Result<void> run_daemon(Configuration configuration, const std::filesystem::path& file) {
   std::signal(SIGPIPE, SIG_IGN);
   umask(077);
   raise_descriptor_limit();
-  unsigned workers = config.dns.workers == 0 ? default_worker_count() : config.dns.workers;
+  const conf::Config& config = configuration.config;
   auto account = choose_account(config.user);
   if (!account) return base::fail(account.error());
-  auto opened = open_all(config, *account, workers);
+  Origin origin{config, std::filesystem::absolute(file), *account ? (*account)->name : "", random_cookie_secret(),
+                config.dns.workers == 0 ? default_worker_count() : config.dns.workers};
+  auto opened = open_all(config, *account, origin.workers);
   if (!opened) return base::fail(opened.error());
-  if (auto dropped = drop_privileges(*account); !dropped) return dropped;
-  Result<void> result = run_opened(config, std::move(zones), std::move(*opened), workers);
+  // OpenSSL, which a digest is made with, reads its own configuration and may load modules at its first use: before
+  // the sandbox, where it could do neither.
+  static_cast<void>(zones::StaticZone().digest());
+  if (auto restricted = restrict_process(*opened, *account); !restricted) return restricted;
+  std::filesystem::path left_over;
+  if (!opened->handed_over.control) left_over = opened->control_path;
+  Result<void> result = run_opened(std::move(origin), std::move(configuration), std::move(*opened));
   // Works only where the folder is the user's own; the next start replaces what is left over.
   std::error_code ignored;
-  std::filesystem::remove(config.control_socket, ignored);
+  if (!left_over.empty()) std::filesystem::remove(left_over, ignored);
   return result;
 }
 

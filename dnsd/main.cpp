@@ -1,17 +1,19 @@
 // countersignd: the command line.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
 #include "base/log.hpp"
 #include "conf/load.hpp"
+#include "dnsd/configuration.hpp"
 #include "dnsd/daemon.hpp"
 
 namespace {
 
 namespace base = countersign::base;
 namespace conf = countersign::conf;
-namespace zones = countersign::zones;
+namespace dnsd = countersign::dnsd;
 
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;  // or configuration
@@ -23,17 +25,17 @@ struct Options {
 
 int run(const Options& options) {
   std::filesystem::path path = conf::config_path(options.config);
-  conf::Loaded loaded = conf::load_file(path);
-  std::vector<zones::StaticZone> static_zones = zones::build_static_zones(loaded.config, loaded.problems);
-  for (const conf::Problem& problem : loaded.problems)
+  dnsd::hold_reloads(SIG_BLOCK);
+  dnsd::Configuration configuration = dnsd::read_configuration(path);
+  for (const conf::Problem& problem : configuration.problems)
     std::fprintf(stderr, "%s\n", conf::format_problem(path, problem).c_str());
-  if (!loaded.problems.empty()) return kBadUsage;
+  if (!configuration.problems.empty()) return kBadUsage;
   if (options.check) {
     std::printf("%s: no problems\n", path.c_str());
     return 0;
   }
-  base::log::set_level(loaded.config.log_level);
-  auto ended = countersign::dnsd::run_daemon(loaded.config, std::move(static_zones));
+  base::log::set_level(configuration.config.log_level);
+  auto ended = dnsd::run_daemon(std::move(configuration), path);
   if (!ended) {
     base::log::error(ended.error().message);
     return kFailed;
@@ -55,7 +57,8 @@ int main(int argc, char* argv[]) {
   app.add_flag("--check", options.check, "Check the configuration, print every problem, and exit: 0 none, 2 some");
   app.footer(
       "Stays in the foreground, logs to stderr and prints \"ready ...\" to stdout when it answers.\n"
-      "SIGTERM and SIGINT stop it when all that was begun is finished.");
+      "SIGTERM and SIGINT stop it when all that was begun is finished. SIGHUP reads the configuration again; what is\n"
+      "wrong with it is logged and changes nothing.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

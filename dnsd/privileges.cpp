@@ -46,17 +46,30 @@ void drop_bounding_set() {
     prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 }
 
-bool drop_capabilities() {
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+using CapabilityWords = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
+
+__user_cap_header_struct capability_header() {
   __user_cap_header_struct header{};
   header.version = _LINUX_CAPABILITY_VERSION_3;
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  if (syscall(SYS_capset, &header, none.data()) != 0) return false;
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> left{};
+  return header;
+}
+
+bool has_no_capabilities() {
+  __user_cap_header_struct header = capability_header();
+  CapabilityWords left{};
   if (syscall(SYS_capget, &header, left.data()) != 0) return false;
   for (const __user_cap_data_struct& word : left)
     if ((word.effective | word.permitted | word.inheritable) != 0) return false;
   return true;
+}
+
+bool drop_capabilities() {
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  // A service that never had one may not be allowed the call either (conf/countersignd-activated.service).
+  if (has_no_capabilities()) return true;
+  __user_cap_header_struct header = capability_header();
+  CapabilityWords none{};
+  return syscall(SYS_capset, &header, none.data()) == 0 && has_no_capabilities();
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ enum class NodeFlag : std::uint8_t {
   Cut = 2,       // a delegation: NS here, below the apex (RFC 1034 §4.2.1)
   Wildcard = 4,  // has a child `*` (RFC 4592)
   HasCname = 8,
-  Pinned = 16,  // stays without any RRset: a registered name is NODATA, never NXDOMAIN
+  Pinned = 16,     // stays without any RRset: a registered name is NODATA, never NXDOMAIN
+  StaticTxt = 32,  // TXT records of the configuration are among its own; the writer's, readers never look
 };
 
 // A name that exists, with or without RRsets of its own (an empty non-terminal has none). One block of memory:

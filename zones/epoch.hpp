@@ -19,6 +19,8 @@ class Epochs {
     void online();
     // Before sleeping: no pointer into the table is kept.
     void offline() { announced_.store(kOffline, std::memory_order_release); }  // pairs with reclaim()'s load
+    // For anyone, as a sign of life: nothing is read through it.
+    [[nodiscard]] bool is_online() const { return announced_.load(std::memory_order_relaxed) != kOffline; }
 
    private:
     friend class Epochs;

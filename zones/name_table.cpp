@@ -1,5 +1,8 @@
 #include "zones/name_table.hpp"
 
+#include <algorithm>
+#include <bit>
+
 #include "base/random.hpp"
 #include "zones/node_builder.hpp"
 
@@ -14,6 +17,17 @@ constexpr std::size_t kFirstCapacity = 1024;
 Slots::Slots(std::size_t capacity)
     : mask_(capacity - 1), slots_(std::make_unique<std::atomic<std::uint64_t>[]>(capacity)) {}
 
+std::size_t Slots::capacity_for(std::size_t names) {
+  return std::max(kFirstCapacity, std::bit_ceil(names * 2));
+}
+
+void Slots::free_nodes() {
+  for (std::size_t index = 0; index < capacity(); ++index) {
+    std::uint64_t word = load(index);
+    if (word > kRemoved) NodeBuilder::free(const_cast<Node*>(node(word)));
+  }
+}
+
 NameTable::NameTable(Epochs& epochs)
     : epochs_(epochs),
       seed_{base::random_u64(), base::random_u64()},
@@ -21,10 +35,7 @@ NameTable::NameTable(Epochs& epochs)
 
 NameTable::~NameTable() {
   std::unique_ptr<Slots> all(slots_.load(std::memory_order_relaxed));
-  for (std::size_t index = 0; index < all->capacity(); ++index) {
-    std::uint64_t word = all->load(index);
-    if (word != Slots::kEmpty && word != Slots::kRemoved) NodeBuilder::free(const_cast<Node*>(Slots::node(word)));
-  }
+  all->free_nodes();
 }
 
 }  // namespace countersign::zones

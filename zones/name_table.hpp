@@ -23,6 +23,8 @@ class Slots {
   static constexpr std::uint64_t kAddressMask = (std::uint64_t{1} << kAddressBits) - 1;
 
   explicit Slots(std::size_t capacity);  // a power of two
+  // At most half full with `names`.
+  [[nodiscard]] static std::size_t capacity_for(std::size_t names);
 
   [[nodiscard]] std::size_t capacity() const { return mask_ + 1; }
   [[nodiscard]] std::size_t home(std::uint64_t hash) const { return hash & mask_; }
@@ -36,6 +38,11 @@ class Slots {
     return reinterpret_cast<const Node*>(word & kAddressMask);
   }
   void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[home(hash)]); }
+  [[nodiscard]] const Node* guess(std::uint64_t hash) const;
+  [[nodiscard]] const Node* find(std::uint64_t hash, std::string_view lowered) const;
+
+  // At the end of a whole generation, when no reader can see it; growth moves the nodes on to larger slots.
+  void free_nodes();
 
  private:
   std::size_t mask_;
@@ -49,23 +56,49 @@ class NameTable {
   NameTable(const NameTable&) = delete;
   NameTable& operator=(const NameTable&) = delete;
 
+  // The names as one query sees them: of one generation, whatever is reloaded meanwhile. Two looks at the table itself
+  // may meet two: an NXDOMAIN of the old zones with the SOA of the new. Lasts as long as its reader stays online.
+  class View {
+   public:
+    View() = default;  // for the moment before view(): not to be asked
+
+    [[nodiscard]] HashSeed seed() const { return table_->seed_; }
+    // Labels of the longest name there ever was: longer names need no look.
+    [[nodiscard]] std::size_t max_labels() const { return table_->max_labels(); }
+    // The first node whose tag fits, by the look of the slots alone; find() is the one to believe.
+    [[nodiscard]] const Node* guess(std::uint64_t hash) const { return slots_->guess(hash); }
+    [[nodiscard]] const Node* find(std::uint64_t hash, std::string_view lowered) const {
+      return slots_->find(hash, lowered);
+    }
+    [[nodiscard]] const Node* find(std::string_view lowered) const { return find(table_->hash(lowered), lowered); }
+
+   private:
+    friend class NameTable;
+    View(const NameTable& table, const Slots& slots) : table_(&table), slots_(&slots) {}
+    const NameTable* table_ = nullptr;
+    const Slots* slots_ = nullptr;
+  };
+  [[nodiscard]] View view() const { return {*this, slots()}; }
+
   [[nodiscard]] HashSeed seed() const { return seed_; }
   [[nodiscard]] Epochs& epochs() const { return epochs_; }
-  // Labels of the longest name there ever was: longer names need no look.
+  // Grows only. Raised before a longer name is visible, so whoever reads it behind view() knows of all that it shows.
   [[nodiscard]] std::size_t max_labels() const { return max_labels_.load(std::memory_order_relaxed); }
 
   void prefetch(std::uint64_t hash) const { slots().prefetch(hash); }
-  // The first node whose tag fits, by the look of the slots alone; find() is the one to believe.
-  [[nodiscard]] const Node* guess(std::uint64_t hash) const;
-  [[nodiscard]] const Node* find(std::uint64_t hash, std::string_view lowered) const;
-  [[nodiscard]] const Node* find(std::string_view lowered) const {
-    return find(hash_name(seed_, lowered.data(), lowered.size()), lowered);
+  [[nodiscard]] const Node* guess(std::uint64_t hash) const { return slots().guess(hash); }
+  [[nodiscard]] const Node* find(std::uint64_t hash, std::string_view lowered) const {
+    return slots().find(hash, lowered);
   }
+  [[nodiscard]] const Node* find(std::string_view lowered) const { return find(hash(lowered), lowered); }
 
  private:
   friend class NameTableWriter;
   // Pairs with the writer's release when a generation is replaced.
   [[nodiscard]] const Slots& slots() const { return *slots_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t hash(std::string_view lowered) const {
+    return hash_name(seed_, lowered.data(), lowered.size());
+  }
 
   Epochs& epochs_;
   HashSeed seed_;
@@ -73,23 +106,21 @@ class NameTable {
   std::atomic<std::size_t> max_labels_{0};
 };
 
-inline const Node* NameTable::guess(std::uint64_t hash) const {
-  const Slots& all = slots();
-  for (std::size_t index = all.home(hash);; index = all.after(index)) {
-    std::uint64_t word = all.load(index);
-    if (word == Slots::kEmpty) return nullptr;
-    if (Slots::tag(word) == Slots::tag(hash) && word != Slots::kRemoved) return Slots::node(word);
+inline const Node* Slots::guess(std::uint64_t hash) const {
+  for (std::size_t index = home(hash);; index = after(index)) {
+    std::uint64_t word = load(index);
+    if (word == kEmpty) return nullptr;
+    if (tag(word) == tag(hash) && word != kRemoved) return node(word);
   }
 }
 
-inline const Node* NameTable::find(std::uint64_t hash, std::string_view lowered) const {
-  const Slots& all = slots();
-  for (std::size_t index = all.home(hash);; index = all.after(index)) {
-    std::uint64_t word = all.load(index);
-    if (word == Slots::kEmpty) return nullptr;
-    if (Slots::tag(word) != Slots::tag(hash) || word == Slots::kRemoved) continue;
-    const Node* node = Slots::node(word);
-    if (node->name() == lowered) return node;
+inline const Node* Slots::find(std::uint64_t hash, std::string_view lowered) const {
+  for (std::size_t index = home(hash);; index = after(index)) {
+    std::uint64_t word = load(index);
+    if (word == kEmpty) return nullptr;
+    if (tag(word) != tag(hash) || word == kRemoved) continue;
+    const Node* found = node(word);
+    if (found->name() == lowered) return found;
   }
 }
 

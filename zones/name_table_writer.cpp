@@ -27,7 +27,34 @@ std::size_t count_labels(std::string_view name) {
 
 }  // namespace
 
-void NameTableWriter::put(std::string_view name, std::vector<RrsetSource> rrsets, std::uint8_t flags) {
+NameTableWriter::NameTableWriter(NameTable& table, ZoneOf zone_of, std::size_t names)
+    : table_(table), zone_of_(std::move(zone_of)), draft_(std::make_unique<Slots>(Slots::capacity_for(names))) {}
+
+NameTableWriter::~NameTableWriter() {
+  if (draft_) draft_->free_nodes();
+}
+
+std::unique_ptr<Slots> NameTableWriter::show() {
+  // Pairs with NameTable::slots(): whoever sees the new slots sees all nodes in them.
+  return std::unique_ptr<Slots>(table_.slots_.exchange(draft_.release(), std::memory_order_acq_rel));
+}
+
+Slots& NameTableWriter::slots() const {
+  return draft_ ? *draft_ : *table_.slots_.load(std::memory_order_relaxed);
+}
+
+const Node* NameTableWriter::look_up(std::string_view name) const {
+  return slots().find(table_.hash(name), name);
+}
+
+void NameTableWriter::discard(const Node* node) {
+  if (draft_)
+    NodeBuilder::free(const_cast<Node*>(node));
+  else
+    table_.epochs_.retire(const_cast<Node*>(node), NodeBuilder::free);
+}
+
+void NameTableWriter::put(std::string_view name, std::span<const RrsetSource> rrsets, std::uint8_t flags) {
   Node* existing = find(name);
   std::uint8_t kept = existing == nullptr ? std::uint8_t{0} : existing->flags_ & bit(NodeFlag::Wildcard);
   std::uint32_t children = existing == nullptr ? 0 : existing->children_;
@@ -39,7 +66,7 @@ void NameTableWriter::put(std::string_view name, std::vector<RrsetSource> rrsets
     return;
   }
   const ZoneAnswers* zone = zone_of_(name);
-  Node* made = NodeBuilder::build({zone, name, static_cast<std::uint8_t>(flags | kept), children, std::move(rrsets)});
+  Node* made = NodeBuilder::build({zone, name, static_cast<std::uint8_t>(flags | kept), children, rrsets});
   if (existing != nullptr) {
     replace(existing, made);
     return;
@@ -91,8 +118,8 @@ void NameTableWriter::insert(Node* node) {
   // Before the node is visible: a reader that finds its child's depth beyond this would not look.
   std::size_t labels = count_labels(name);
   if (labels > table_.max_labels()) table_.max_labels_.store(labels, std::memory_order_relaxed);
-  std::uint64_t hash = hash_name(table_.seed_, name.data(), name.size());
-  Slots& all = *table_.slots_.load(std::memory_order_relaxed);
+  std::uint64_t hash = table_.hash(name);
+  Slots& all = slots();
   std::size_t index = all.home(hash);
   while (all.load(index) > Slots::kRemoved) index = all.after(index);
   if (all.load(index) == Slots::kEmpty) ++used_;
@@ -102,22 +129,22 @@ void NameTableWriter::insert(Node* node) {
 
 std::size_t NameTableWriter::slot_of(const Node* node) const {
   std::string_view name = node->name();
-  std::uint64_t hash = hash_name(table_.seed_, name.data(), name.size());
-  const Slots& all = *table_.slots_.load(std::memory_order_relaxed);
+  std::uint64_t hash = table_.hash(name);
+  const Slots& all = slots();
   std::size_t index = all.home(hash);
   while (Slots::node(all.load(index)) != node) index = all.after(index);
   return index;
 }
 
 void NameTableWriter::replace(const Node* old, Node* node) {
-  Slots& all = *table_.slots_.load(std::memory_order_relaxed);
+  Slots& all = slots();
   std::size_t index = slot_of(old);
   all.store(index, Slots::tag(all.load(index)) | reinterpret_cast<std::uintptr_t>(node));
-  table_.epochs_.retire(const_cast<Node*>(old), NodeBuilder::free);
+  discard(old);
 }
 
 void NameTableWriter::erase(const Node* node) {
-  Slots& all = *table_.slots_.load(std::memory_order_relaxed);
+  Slots& all = slots();
   std::size_t index = slot_of(node);
   // An empty successor means that no probe goes on from here: the slot can be empty again.
   if (all.load(all.after(index)) == Slots::kEmpty) {
@@ -127,27 +154,35 @@ void NameTableWriter::erase(const Node* node) {
     all.store(index, Slots::kRemoved);
   }
   --size_;
-  table_.epochs_.retire(const_cast<Node*>(node), NodeBuilder::free);
+  discard(node);
 }
 
 void NameTableWriter::grow_if_full() {
-  Slots* all = table_.slots_.load(std::memory_order_relaxed);
+  Slots& all = slots();
   // Linear probing stays short up to about two thirds; beyond it the probes' cache misses would show.
-  if ((used_ + 1) * 3 < all->capacity() * 2) return;
-  std::size_t capacity = all->capacity();
+  if ((used_ + 1) * 3 < all.capacity() * 2) return;
+  std::size_t capacity = all.capacity();
   while ((size_ + 1) * 2 > capacity) capacity *= 2;  // the same size again when most used slots were removed ones
   auto larger = std::make_unique<Slots>(capacity);
-  for (std::size_t from = 0; from < all->capacity(); ++from) {
-    std::uint64_t word = all->load(from);
+  // Updates wait for this, and each node is a cache miss: so those of some slots further on are on their way meanwhile.
+  constexpr std::size_t kAhead = 16;
+  for (std::size_t from = 0; from < all.capacity(); ++from) {
+    const Node* ahead = Slots::node(all.load((from + kAhead) & (all.capacity() - 1)));
+    __builtin_prefetch(ahead);
+    __builtin_prefetch(reinterpret_cast<const char*>(ahead) + 32);
+    std::uint64_t word = all.load(from);
     if (word <= Slots::kRemoved) continue;
-    std::string_view name = Slots::node(word)->name();
-    std::size_t to = larger->home(hash_name(table_.seed_, name.data(), name.size()));
+    std::size_t to = larger->home(table_.hash(Slots::node(word)->name()));
     while (larger->load(to) != Slots::kEmpty) to = larger->after(to);
     larger->store(to, word);
   }
   used_ = size_;
-  table_.slots_.store(larger.release(), std::memory_order_release);
-  table_.epochs_.retire(all, [](void* old) { std::unique_ptr<Slots>(static_cast<Slots*>(old)).reset(); });
+  if (draft_) {
+    draft_ = std::move(larger);
+    return;
+  }
+  Slots* old = table_.slots_.exchange(larger.release(), std::memory_order_acq_rel);
+  table_.epochs_.retire(old, [](void* slots) { std::unique_ptr<Slots>(static_cast<Slots*>(slots)).reset(); });
 }
 
 }  // namespace countersign::zones

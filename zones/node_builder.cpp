@@ -34,40 +34,39 @@ void append_record(std::string& out, std::string_view owner, std::uint16_t type,
 
 Node* NodeBuilder::build(const NodeSource& source) {
   assert(source.name.size() <= base::kMaxNameLength);
-  std::string answers;
-  std::vector<RrsetAnswer> rrsets;
-  std::size_t start = sizeof(Node) + sizeof(RrsetAnswer) * source.rrsets.size() + source.name.size();
-  for (const RrsetSource& rrset : source.rrsets) {
-    RrsetAnswer made;
-    made.type = rrset.type;
-    made.count = static_cast<std::uint16_t>(rrset.rdatas.size());
-    made.offset = static_cast<std::uint32_t>(start + answers.size());
-    std::size_t before = answers.size();
-    for (const std::string& rdata : rrset.rdatas)
-      append_record(answers, kQuestionPointer, rrset.type, rrset.ttl, rdata);
-    made.length = static_cast<std::uint32_t>(answers.size() - before);
-    made.additional_count = rrset.additional_count;
-    made.additional_length = static_cast<std::uint16_t>(rrset.additional.size());
-    answers += rrset.additional;
-    rrsets.push_back(made);
-  }
+  std::size_t header_and_name = sizeof(Node) + sizeof(RrsetAnswer) * source.rrsets.size() + source.name.size();
+  std::size_t size = header_and_name;
+  for (const RrsetSource& rrset : source.rrsets) size += rrset.answer.size() + rrset.additional.size();
   // operator new and not a vector: readers get one block with everything in it, two cache misses a query at most.
-  void* block = ::operator new(start + answers.size());
+  auto* block = static_cast<char*>(::operator new(size));
   Node* node = ::new (block) Node;
   node->zone_ = source.zone;
   node->children_ = source.children;
   node->flags_ = source.flags;
   node->name_length_ = static_cast<std::uint8_t>(source.name.size());
-  node->rrsets_ = static_cast<std::uint16_t>(rrsets.size());
-  auto* at = static_cast<char*>(block) + sizeof(Node);
-  for (const RrsetAnswer& rrset : rrsets) {
-    ::new (at) RrsetAnswer(rrset);
-    at += sizeof(RrsetAnswer);
+  node->rrsets_ = static_cast<std::uint16_t>(source.rrsets.size());
+  char* rrset_at = block + sizeof(Node);
+  std::size_t at = header_and_name;
+  for (const RrsetSource& rrset : source.rrsets) {
+    RrsetAnswer made;
+    made.type = rrset.type;
+    made.count = rrset.count;
+    made.offset = static_cast<std::uint32_t>(at);
+    made.length = static_cast<std::uint32_t>(rrset.answer.size());
+    made.additional_count = rrset.additional_count;
+    made.additional_length = static_cast<std::uint16_t>(rrset.additional.size());
+    ::new (rrset_at) RrsetAnswer(made);
+    rrset_at += sizeof(RrsetAnswer);
+    at += rrset.answer.copy(block + at, rrset.answer.size());
+    at += rrset.additional.copy(block + at, rrset.additional.size());
   }
-  // NOLINTNEXTLINE(bugprone-not-null-terminated-result): wire names are no C strings
-  std::memcpy(at, source.name.data(), source.name.size());
-  if (!answers.empty()) std::memcpy(at + source.name.size(), answers.data(), answers.size());
+  source.name.copy(rrset_at, source.name.size());
   return node;
+}
+
+RrsetSource NodeBuilder::source_of(const Node& node, const RrsetAnswer& rrset) {
+  return {rrset.type, rrset.count, rrset.additional_count, base::as_text(node.answer(rrset)),
+          base::as_text(node.additional(rrset))};
 }
 
 Node* NodeBuilder::copy(const Node& node, std::uint8_t flags) {

@@ -3,21 +3,22 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "zones/answer.hpp"
 
 namespace countersign::zones {
 
+// Views: of a buffer, or of the node that is replaced.
 struct RrsetSource {
   std::uint16_t type = 0;
-  std::uint32_t ttl = 0;
-  std::vector<std::string> rdatas;
+  std::uint16_t count = 0;             // records in the answer
+  std::uint16_t additional_count = 0;  // and in the additional section
+  std::string_view answer;             // whole records, their owner a pointer to the question
   // Whole records, owners written out, that go into the additional section when there is room.
-  std::string additional;
-  std::uint16_t additional_count = 0;
+  std::string_view additional;
 };
 
 struct NodeSource {
@@ -25,12 +26,14 @@ struct NodeSource {
   std::string_view name;   // lower-case wire
   std::uint8_t flags = 0;  // NodeFlag
   std::uint32_t children = 0;
-  std::vector<RrsetSource> rrsets;
+  std::span<const RrsetSource> rrsets;
 };
 
 class NodeBuilder {
  public:
   [[nodiscard]] static Node* build(const NodeSource& source);
+  // What build() would make the same RRset of again, in another node.
+  [[nodiscard]] static RrsetSource source_of(const Node& node, const RrsetAnswer& rrset);
   // The same node with other flags.
   [[nodiscard]] static Node* copy(const Node& node, std::uint8_t flags);
   static void free(void* node);

@@ -1,5 +1,7 @@
 #include "zones/publisher.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -8,6 +10,7 @@
 #include <variant>
 
 #include "base/log.hpp"
+#include "zones/generation.hpp"
 #include "zones/txt_transaction.hpp"
 
 namespace countersign::zones {
@@ -26,6 +29,8 @@ constexpr std::int64_t kMaxGroup = 4096;
 // The wall clock is compared this often at least; also the longest sleep.
 constexpr milliseconds kLongestSleep{60'000};
 constexpr milliseconds kRetryAfterFailure{1'000};
+// What readers may still have seen is freed soon, also when no update follows: after a reload it is a whole table.
+constexpr milliseconds kRetireTick{20};
 // Slewing by NTP stays below this; a step does not.
 constexpr milliseconds kClockStep{2'000};
 
@@ -40,21 +45,29 @@ struct ListJob {
 struct SnapshotJob {
   SnapshotCompletion done;
 };
-using Job = std::variant<ChangeJob, ListJob, SnapshotJob>;
+struct ReloadJob {
+  TxtLimits limits;
+  milliseconds lifetime;
+  std::vector<StaticZone> zones;
+  ReloadCompletion done;
+};
+struct RetireJob {
+  void* object;
+  void (*free)(void*);
+};
+using Job = std::variant<ChangeJob, ListJob, SnapshotJob, ReloadJob, RetireJob>;
+
+TxtLimits limits_of(const conf::Config& config) {
+  return {static_cast<std::uint32_t>(config.challenge.ttl.count()), config.challenge.max_values,
+          config.dns.max_udp_payload};
+}
 
 }  // namespace
 
 class Publisher::Impl {
  public:
-  Impl(Store store, const conf::Config& config, std::vector<StaticZone> zones, NameTable& table,
-       const base::Clock& clock)
-      : store_(std::move(store)),
-        records_(std::move(zones),
-                 {static_cast<std::uint32_t>(config.challenge.ttl.count()), config.challenge.max_values,
-                  config.dns.max_udp_payload},
-                 table),
-        lifetime_(config.challenge.lifetime),
-        clock_(clock) {}
+  Impl(Store store, const conf::Config& config, NameTable& table, const base::Clock& clock)
+      : store_(std::move(store)), table_(table), lifetime_(config.challenge.lifetime), clock_(clock) {}
 
   ~Impl() {
     {
@@ -63,9 +76,14 @@ class Publisher::Impl {
     }
     wake_.notify_one();
     if (thread_.joinable()) thread_.join();
+    // The thread's last completions may have retired something more.
+    for (Job& job : waiting_) {
+      if (auto* retire = std::get_if<RetireJob>(&job)) table_.epochs().retire(retire->object, retire->free);
+    }
   }
 
-  Result<void> fill();
+  // At the start and at each reload; an error leaves everything as it was. True when it wrote new serials.
+  Result<bool> fill(std::vector<StaticZone> zones, TxtLimits limits);
   void start() {
     thread_ = std::thread([this] { run(); });
   }
@@ -73,11 +91,11 @@ class Publisher::Impl {
 
  private:
   void run();
-  Result<void> load_serials();
   void run_jobs(std::deque<Job>& jobs);
   void run_changes(std::vector<ChangeJob>& group);
   void run_list(const ListJob& job);
   void run_snapshot(const SnapshotJob& job);
+  void run_reload(ReloadJob& job);
   void follow_clock();
   void prune();
   void prune_in_memory();
@@ -87,7 +105,8 @@ class Publisher::Impl {
   static void refuse(Job& job, std::string_view why);
 
   Store store_;
-  ZoneRecords records_;
+  NameTable& table_;
+  std::unique_ptr<ZoneRecords> records_;
   std::vector<StoredSerial> serials_;
   milliseconds lifetime_;
   LifetimeClock clock_;
@@ -105,19 +124,20 @@ void Publisher::Impl::refuse(Job& job, std::string_view why) {
   if (auto* change = std::get_if<ChangeJob>(&job)) change->done(fail(ErrorCode::Unavailable, "{}", why));
   if (auto* list = std::get_if<ListJob>(&job)) list->done(fail(ErrorCode::Unavailable, "{}", why));
   if (auto* snapshot = std::get_if<SnapshotJob>(&job)) snapshot->done(fail(ErrorCode::Unavailable, "{}", why));
+  if (auto* reload = std::get_if<ReloadJob>(&job)) reload->done(fail(ErrorCode::Unavailable, "{}", why));
 }
 
 void Publisher::Impl::enqueue(Job job) {
   std::string_view why;
   {
     std::lock_guard lock(mutex_);
-    if (stopping_) {
+    bool refusable = !std::holds_alternative<RetireJob>(job);  // nobody else could free it
+    if (refusable && stopping_)
       why = "the server is shutting down; try again when it is back";
-    } else if (waiting_.size() >= kMaxWaiting) {
+    else if (refusable && waiting_.size() >= kMaxWaiting)
       why = "too many updates are waiting for the disk; try again later";
-    } else {
+    else
       waiting_.push_back(std::move(job));
-    }
   }
   if (why.empty())
     wake_.notify_one();
@@ -125,73 +145,27 @@ void Publisher::Impl::enqueue(Job job) {
     refuse(job, why);
 }
 
-Result<void> Publisher::Impl::load_serials() {
-  bool new_serials = false;
-  for (std::size_t i = 0; i < records_.zone_count(); ++i) {
-    const StaticZone& zone = records_.zone(i);
-    auto stored = store_.serial(zone.apex);
-    if (!stored) return fail(stored.error());
-    // Seconds since 1970 to begin with: a store that was lost does not send the serial backwards.
-    StoredSerial serial =
-        stored->value_or(StoredSerial{static_cast<std::uint32_t>(to_milliseconds(clock_.now()) / 1000), ""});
-    std::string digest = zone.digest();
-    if (serial.digest != digest) {
-      if (stored->has_value()) ++serial.serial;
-      serial.digest = digest;
-      new_serials = true;
-    }
-    serials_.push_back(std::move(serial));
-  }
-  if (!new_serials) return {};
-  if (auto begun = store_.begin(); !begun) return begun;
-  for (std::size_t i = 0; i < serials_.size(); ++i) {
-    if (auto set = store_.set_serial(records_.zone(i).apex, serials_[i]); !set) return set;
-  }
-  return store_.commit();
-}
-
-Result<void> Publisher::Impl::fill() {
-  if (auto loaded = load_serials(); !loaded) {
-    store_.rollback();
-    return loaded;
-  }
-  records_.publish_static();
-  for (std::size_t i = 0; i < serials_.size(); ++i) records_.publish_serial(i, serials_[i].serial);
-
-  std::int64_t now = to_milliseconds(clock_.now());
-  Name current;
-  std::vector<StoredValue> values;
-  std::size_t homeless = 0;
-  auto publish = [&] {
-    if (values.empty()) return;
-    if (records_.place(current))
-      records_.publish(current, unexpired(values, now));
-    else
-      homeless += values.size();
-    values.clear();
-  };
-  auto read = store_.each([&](const Name& name, const StoredValue& value) {
-    if (name != current) publish();
-    current = name;
-    values.push_back(value);
-  });
-  if (!read) return read;
-  publish();
-  if (homeless > 0)
-    base::log::warn(
-        "values in the store belong to no zone and are not served; restore their [[zone]], or let them expire",
-        {{"values", std::to_string(homeless)}});
-  records_.reclaim();
-  return {};
+Result<bool> Publisher::Impl::fill(std::vector<StaticZone> zones, TxtLimits limits) {
+  auto made = build_generation(store_, std::move(zones), limits, table_, clock_.now());
+  if (!made) return fail(made.error());
+  if (auto stored = store_serials(store_, *made); !stored) return fail(stored.error());
+  made->records->take_over(std::move(records_));
+  records_ = std::move(made->records);
+  serials_ = std::move(made->serials);
+  table_.epochs().reclaim();
+  // What the making needed lies in holes between what it made; the C library keeps them unless it is asked.
+  malloc_trim(0);
+  return made->new_serials;
 }
 
 milliseconds Publisher::Impl::sleep_time() {
   if (!counts_.store_ok) return kRetryAfterFailure;
   auto deadline = store_.next_deadline();
   if (!deadline) return kRetryAfterFailure;
-  if (!*deadline) return kLongestSleep;
+  milliseconds longest = table_.epochs().waiting() > 0 ? kRetireTick : kLongestSleep;
+  if (!*deadline) return longest;
   milliseconds left(**deadline - to_milliseconds(clock_.now()));
-  return std::clamp(left, milliseconds(1), kLongestSleep);
+  return std::clamp(left, milliseconds(1), longest);
 }
 
 void Publisher::Impl::run() {
@@ -208,6 +182,7 @@ void Publisher::Impl::run() {
     follow_clock();
     prune();
     run_jobs(jobs);
+    table_.epochs().reclaim();
     if (stopping) return;
   }
 }
@@ -227,12 +202,14 @@ void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
     flush();  // whoever asks sees what was submitted before
     if (auto* list = std::get_if<ListJob>(&job)) run_list(*list);
     if (auto* snapshot = std::get_if<SnapshotJob>(&job)) run_snapshot(*snapshot);
+    if (auto* reload = std::get_if<ReloadJob>(&job)) run_reload(*reload);
+    if (auto* retire = std::get_if<RetireJob>(&job)) table_.epochs().retire(retire->object, retire->free);
   }
   flush();
 }
 
 void Publisher::Impl::run_changes(std::vector<ChangeJob>& group) {
-  TxtTransaction transaction(store_, records_, serials_, clock_.now());
+  TxtTransaction transaction(store_, *records_, serials_, clock_.now());
   std::vector<Result<void>> results;
   std::optional<base::Error> lost;
   for (const ChangeJob& job : group) {
@@ -266,7 +243,7 @@ void Publisher::Impl::run_list(const ListJob& job) {
   std::vector<PublishedValue> found;
   std::int64_t now = to_milliseconds(clock_.now());
   auto add = [&](const Name& name, const StoredValue& value) {
-    if ((value.expires && *value.expires <= now) || !records_.place(name)) return;
+    if ((value.expires && *value.expires <= now) || !records_->has_place(name.wire())) return;
     PublishedValue published{name, value.value, value.owner, std::nullopt};
     if (value.expires) published.expires = from_milliseconds(*value.expires);
     found.push_back(std::move(published));
@@ -284,12 +261,26 @@ void Publisher::Impl::run_list(const ListJob& job) {
 
 void Publisher::Impl::run_snapshot(const SnapshotJob& job) {
   StoreSnapshot snapshot = counts_;
-  for (std::size_t i = 0; i < records_.zone_count(); ++i) {
-    ValueCount count = records_.count(i);
-    snapshot.zones.push_back({records_.zone(i).apex, serials_[i].serial, count.names, count.values});
+  for (std::size_t i = 0; i < records_->zone_count(); ++i) {
+    ValueCount count = records_->count(i);
+    snapshot.zones.push_back({records_->zone(i).apex, serials_[i].serial, count.names, count.values});
     snapshot.values += count.values;
   }
   job.done(std::move(snapshot));
+}
+
+void Publisher::Impl::run_reload(ReloadJob& job) {
+  auto filled = fill(std::move(job.zones), job.limits);
+  if (!filled) {
+    note_failure(filled.error());
+    return job.done(fail(filled.error()));
+  }
+  lifetime_ = job.lifetime;
+  if (*filled) {
+    ++counts_.commits;
+    note_success();
+  }
+  job.done({});
 }
 
 void Publisher::Impl::follow_clock() {
@@ -313,7 +304,7 @@ void Publisher::Impl::follow_clock() {
 
 void Publisher::Impl::prune() {
   for (;;) {
-    TxtTransaction transaction(store_, records_, serials_, clock_.now());
+    TxtTransaction transaction(store_, *records_, serials_, clock_.now());
     auto pruned = transaction.prune(kMaxGroup);
     if (pruned && *pruned == 0) return;
     auto finished = pruned ? transaction.finish() : Result<void>(fail(pruned.error()));
@@ -340,9 +331,9 @@ void Publisher::Impl::prune_in_memory() {
   pruned_until_ = now;
   for (const auto& [name, value] : *expired) {
     auto values = store_.values(name);
-    if (values && records_.place(name)) records_.publish(name, unexpired(*values, now));
+    if (values && records_->has_place(name.wire())) records_->publish(name, unexpired(*values, now));
   }
-  records_.reclaim();
+  records_->reclaim();
 }
 
 void Publisher::Impl::note_failure(const base::Error& error) {
@@ -361,8 +352,8 @@ Result<std::unique_ptr<Publisher>> Publisher::open(const std::filesystem::path& 
                                                    const base::Clock& clock) {
   auto store = Store::open(folder / "store.sqlite3");
   if (!store) return fail(store.error());
-  auto impl = std::make_unique<Impl>(std::move(*store), config, std::move(zones), table, clock);
-  if (auto filled = impl->fill(); !filled) return fail(filled.error());
+  auto impl = std::make_unique<Impl>(std::move(*store), config, table, clock);
+  if (auto filled = impl->fill(std::move(zones), limits_of(config)); !filled) return fail(filled.error());
   impl->start();
   return std::unique_ptr<Publisher>(new Publisher(std::move(impl)));
 }
@@ -380,6 +371,14 @@ void Publisher::list(std::optional<Name> name, ListCompletion done) {
 
 void Publisher::snapshot(SnapshotCompletion done) {
   impl_->enqueue(SnapshotJob{std::move(done)});
+}
+
+void Publisher::reload(const conf::Config& config, std::vector<StaticZone> zones, ReloadCompletion done) {
+  impl_->enqueue(ReloadJob{limits_of(config), config.challenge.lifetime, std::move(zones), std::move(done)});
+}
+
+void Publisher::retire(void* object, void (*free)(void*)) {
+  impl_->enqueue(RetireJob{object, free});
 }
 
 }  // namespace countersign::zones

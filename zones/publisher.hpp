@@ -1,5 +1,6 @@
 // The one writer: takes changes from any thread, makes them durable in groups, then visible, then acknowledges them.
-// Thread: submit(), list() and snapshot() from any; completions run on the store thread and must not block it.
+// Thread: submit(), list(), snapshot(), reload() and retire() from any; completions run on the store thread and must
+// not block it.
 #pragma once
 
 #include <atomic>
@@ -61,6 +62,10 @@ using ListCompletion = std::function<void(base::Result<std::vector<PublishedValu
 // Error: Unavailable (too busy, or shutting down).
 using SnapshotCompletion = std::function<void(base::Result<StoreSnapshot>)>;
 
+// Error: Unavailable (the store cannot be read, or cannot write the serials: nothing was changed; too busy, or shutting
+// down).
+using ReloadCompletion = std::function<void(base::Result<void>)>;
+
 class Publisher {
  public:
   // Opens (creates, migrates) FOLDER/store.sqlite3, fills `table` with the static zones and the stored values, drops
@@ -79,6 +84,14 @@ class Publisher {
   // All values that are served, or those of `name`, in the order of names.
   void list(std::optional<base::Name> name, ListCompletion done);
   void snapshot(SnapshotCompletion done);
+  // Replaces zones, limits and lifetime by those of `config` (SIGHUP). Readers see the old zones until the new ones are
+  // complete, then the new; no query meets a moment between. Updates wait meanwhile. Stored values of a new zone are
+  // served at once, those of a zone that went stay in the store until their deadline; a value that is beyond the new
+  // limits stays too.
+  void reload(const conf::Config& config, std::vector<StaticZone> zones, ReloadCompletion done);
+  // Frees `object` by `free` once no reader of the name table can see it: for what others publish beside the table.
+  // Readers must not find it any more when this is called. It is freed on the store thread, or with the Epochs.
+  void retire(void* object, void (*free)(void*));
 
  private:
   class Impl;

@@ -18,11 +18,14 @@ inline constexpr std::uint16_t kOpt = 41;
 inline constexpr std::uint16_t kDs = 43;
 inline constexpr std::uint16_t kRrsig = 46;
 inline constexpr std::uint16_t kNsec = 47;
+inline constexpr std::uint16_t kDnskey = 48;
+inline constexpr std::uint16_t kHttps = 65;
 inline constexpr std::uint16_t kNxname = 128;
 inline constexpr std::uint16_t kTkey = 249;
 inline constexpr std::uint16_t kTsig = 250;
 inline constexpr std::uint16_t kIxfr = 251;
 inline constexpr std::uint16_t kAxfr = 252;
 inline constexpr std::uint16_t kAny = 255;
+inline constexpr std::uint16_t kCaa = 257;
 
 }  // namespace countersign::zones::record_type

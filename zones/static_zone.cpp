@@ -1,10 +1,11 @@
 #include "zones/static_zone.hpp"
 
 #include <algorithm>
-#include <set>
+#include <array>
 #include <tuple>
 
 #include "base/encoding.hpp"
+#include "base/handle.hpp"
 #include "zones/master_file.hpp"
 #include "zones/record_type.hpp"
 
@@ -14,6 +15,7 @@ namespace countersign::zones {
 namespace {
 
 using base::Name;
+using Digest = base::Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using conf::Position;
 using conf::Problem;
 
@@ -21,6 +23,10 @@ using conf::Problem;
 constexpr std::uint32_t kDefaultTtl = 3600;
 // A whole RRset must fit a TCP message beside the question, the OPT and its hosts' addresses.
 constexpr std::size_t kMaxRrsetOctets = 32'768;
+
+// Where a record came from: a line of the file, or else one of `records`, or the nameservers themselves.
+constexpr std::uint32_t kFromFile = 0x80000000;
+constexpr std::uint32_t kFromNameservers = 0x7fffffff;
 
 // Gathers the records of one zone and says what is wrong with them.
 class ZoneCheck {
@@ -35,121 +41,107 @@ class ZoneCheck {
 
   StaticZone run() {
     for (const Name& server : config_.nameservers)
-      add({zone_.apex, record_type::kNs, kDefaultTtl, std::string(server.wire())}, config_.at, "nameservers");
-    for (std::size_t i = 0; i < config_.records.size(); ++i) add_line(config_.records[i], i);
+      add({zone_.apex, record_type::kNs, kDefaultTtl, std::string(server.wire())}, kFromNameservers);
+    for (std::size_t i = 0; i < config_.records.size(); ++i) add_line(static_cast<std::uint32_t>(i));
     if (!config_.file.empty()) add_file();
-    check_nodes();
-    check_addresses();
+    zone_.records = builder_.finish(kMaxRrsetOctets, [&](const RecordView& record, std::uint32_t source) {
+      say(source, fmt::format("\"{}\" gets more than {} octets of one type; an answer could not hold it",
+                              text_of(record.owner), kMaxRrsetOctets));
+    });
+    zone_.records.each([&](std::span<const RecordView> records) { check_node(records); });
     return std::move(zone_);
   }
 
  private:
+  static std::string text_of(std::string_view wire) {
+    auto name = Name::from_wire(base::as_bytes(wire));
+    return name ? name->text() : std::string();
+  }
+
   void say(Position at, std::string_view key, std::string text) {
     problems_.push_back({at, fmt::format("zone[{}].{}", index_ + 1, key), std::move(text)});
   }
 
-  void add_line(const conf::StaticRecord& record, std::size_t number) {
-    std::string key = fmt::format("records[{}]", number);
-    auto parsed = parse_record(record.text, zone_.apex, kDefaultTtl);
-    if (!parsed) {
-      say(record.at, key, parsed.error().message);
-      return;
-    }
-    if (parsed->type == record_type::kSoa) {
-      say(record.at, key, "the SOA is made from nameservers, hostmaster and negative_ttl; remove this record");
-      return;
-    }
-    add(std::move(*parsed), record.at, key);
+  void say(std::uint32_t source, const std::string& text) {
+    if (source == kFromNameservers)
+      say(config_.at, "nameservers", text);
+    else if ((source & kFromFile) != 0)
+      say(config_.at, "file", fmt::format("\"{}\" line {}: {}", config_.file, source & ~kFromFile, text));
+    else
+      say(config_.records[source].at, fmt::format("records[{}]", source), text);
+  }
+
+  void add_line(std::uint32_t number) {
+    auto parsed = parse_record(config_.records[number].text, zone_.apex, kDefaultTtl);
+    if (!parsed)
+      say(number, parsed.error().message);
+    else if (parsed->type == record_type::kSoa)
+      say(number, "the SOA is made from nameservers, hostmaster and negative_ttl; remove this record");
+    else
+      add(*parsed, number);
   }
 
   void add_file() {
-    auto line_problem = [&](std::size_t line, const std::string& text) {
-      say(config_.at, "file", fmt::format("\"{}\" line {}: {}", config_.file, line, text));
-    };
-    auto take = [&](MasterRecord record, std::size_t line) {
+    auto source_of = [](std::size_t line) { return static_cast<std::uint32_t>(line) | kFromFile; };
+    auto line_problem = [&](std::size_t line, const std::string& text) { say(source_of(line), text); };
+    auto take = [&](const MasterRecord& record, std::size_t line) {
       // A zone file that served elsewhere has an SOA; ours has the serial that the store keeps.
-      if (record.type == record_type::kSoa) return;
-      std::size_t before = problems_.size();
-      add(std::move(record), config_.at, "file");
-      if (problems_.size() > before)
-        problems_.back().text = fmt::format("\"{}\" line {}: {}", config_.file, line, problems_.back().text);
+      if (record.type != record_type::kSoa) add(record, source_of(line));
     };
     auto read = read_master_file(config_.file, zone_.apex, kDefaultTtl, take, line_problem);
     if (!read) say(config_.at, "file", read.error().message);
   }
 
-  void add(MasterRecord record, Position at, std::string_view key) {
+  void add(const MasterRecord& record, std::uint32_t source) {
     if (!record.owner.is_within(zone_.apex)) {
-      say(at, key,
-          fmt::format("\"{}\" is not within the zone \"{}\"; end relative names without a dot", record.owner.text(),
-                      zone_.apex.text()));
+      say(source, fmt::format("\"{}\" is not within the zone \"{}\"; end relative names without a dot",
+                              record.owner.text(), zone_.apex.text()));
       return;
     }
     if (record.type == record_type::kDname) {
-      say(at, key, "DNAME is not served here; write the CNAMEs that you need");
+      say(source, "DNAME is not served here; write the CNAMEs that you need");
       return;
     }
     // Another zone of ours holds these names: what this one says of them (NS, glue) is for its parent's eyes.
     for (const Name& child : nested_)
       if (record.owner.is_within(child)) return;
-    std::vector<StaticRrset>& rrsets = zone_.names[record.owner];
-    auto found = std::find_if(rrsets.begin(), rrsets.end(), [&](const auto& set) { return set.type == record.type; });
-    if (found == rrsets.end()) found = rrsets.insert(rrsets.end(), StaticRrset{record.type, record.ttl, {}});
-    found->ttl = std::min(found->ttl, record.ttl);  // one TTL for all, the most cautious (RFC 2181 §5.2)
-    if (std::find(found->rdatas.begin(), found->rdatas.end(), record.rdata) != found->rdatas.end()) return;
-    std::size_t octets = record.rdata.size() + 12;
-    for (const std::string& rdata : found->rdatas) octets += rdata.size() + 12;
-    if (octets > kMaxRrsetOctets) {
-      say(at, key,
-          fmt::format("\"{}\" gets more than {} octets of one type; an answer could not hold it", record.owner.text(),
-                      kMaxRrsetOctets));
-      return;
-    }
-    found->rdatas.push_back(std::move(record.rdata));
+    builder_.add({record.owner.wire(), record.type, record.ttl, record.rdata}, source);
   }
 
-  void check_nodes() {
-    for (const auto& [owner, rrsets] : zone_.names) {
-      bool has_ns = std::any_of(rrsets.begin(), rrsets.end(),
-                                [](const StaticRrset& set) { return set.type == record_type::kNs; });
-      if (has_ns && owner != zone_.apex && owner.first_label() == "*")
-        say(config_.at, "records",
-            fmt::format("\"{}\" is a wildcard with NS records, which mean nothing (RFC 4592 §4.2); delegate each name",
-                        owner.text()));
-      auto cname = std::find_if(rrsets.begin(), rrsets.end(),
-                                [](const StaticRrset& set) { return set.type == record_type::kCname; });
-      if (cname == rrsets.end()) continue;
-      if (owner == zone_.apex)
-        say(config_.at, "records", "a CNAME cannot stand at the apex: SOA and NS are there (RFC 1034 §3.6.2)");
-      else if (rrsets.size() > 1)
-        say(config_.at, "records",
-            fmt::format("\"{}\" has a CNAME and other records; a CNAME stands alone (RFC 1034 §3.6.2)", owner.text()));
-      else if (cname->rdatas.size() > 1)
-        say(config_.at, "records", fmt::format("\"{}\" has more than one CNAME (RFC 2181 §10.1)", owner.text()));
+  void check_node(std::span<const RecordView> records) {
+    std::string_view owner = records.front().owner;
+    std::size_t cnames = 0;
+    bool delegates = false;
+    for (const RecordView& record : records) {
+      if (record.type == record_type::kCname) ++cnames;
+      if (record.type != record_type::kNs) continue;
+      delegates = true;
+      check_address(owner, record.rdata);
     }
+    bool is_apex = owner == zone_.apex.wire();
+    if (delegates && !is_apex && owner.starts_with(std::string_view("\1*", 2)))
+      say(config_.at, "records",
+          fmt::format("\"{}\" is a wildcard with NS records, which mean nothing (RFC 4592 §4.2); delegate each name",
+                      text_of(owner)));
+    if (cnames == 0) return;
+    if (is_apex)
+      say(config_.at, "records", "a CNAME cannot stand at the apex: SOA and NS are there (RFC 1034 §3.6.2)");
+    else if (records.size() > cnames)
+      say(config_.at, "records",
+          fmt::format("\"{}\" has a CNAME and other records; a CNAME stands alone (RFC 1034 §3.6.2)", text_of(owner)));
+    else if (cnames > 1)
+      say(config_.at, "records", fmt::format("\"{}\" has more than one CNAME (RFC 2181 §10.1)", text_of(owner)));
   }
 
   // Each host named by an NS set of ours that lies inside the zone needs an address there, or nobody finds it.
-  void check_addresses() {
-    for (const auto& [owner, rrsets] : zone_.names) {
-      for (const StaticRrset& set : rrsets) {
-        if (set.type != record_type::kNs) continue;
-        for (const std::string& rdata : set.rdatas) check_address(owner, rdata);
-      }
-    }
-  }
-
-  void check_address(const Name& owner, const std::string& rdata) {
+  void check_address(std::string_view owner, std::string_view rdata) {
     auto host = Name::from_wire(base::as_bytes(rdata));
     if (!host || !host->is_within(zone_.apex)) return;
     for (const Name& child : nested_)
       if (host->is_within(child)) return;
-    auto found = zone_.names.find(*host);
-    if (found != zone_.names.end()) {
-      for (const StaticRrset& set : found->second)
-        if (set.type == record_type::kA || set.type == record_type::kAaaa) return;
-    }
-    say(config_.at, owner == zone_.apex ? "nameservers" : "records",
+    for (const StaticRrset& set : zone_.records.find(host->wire()))
+      if (set.type == record_type::kA || set.type == record_type::kAaaa) return;
+    say(config_.at, owner == zone_.apex.wire() ? "nameservers" : "records",
         fmt::format("name server \"{}\" is in this zone and has no address; add \"{}. A 192.0.2.1\" with its own "
                     "address to records",
                     host->text(), host->text()));
@@ -159,30 +151,44 @@ class ZoneCheck {
   std::size_t index_;
   std::vector<Name> nested_;  // apexes of our other zones below this one
   std::vector<Problem>& problems_;
+  StaticRecordsBuilder builder_;
   StaticZone zone_;
 };
 
 }  // namespace
 
 std::string StaticZone::digest() const {
-  std::string all;
+  Digest digest(EVP_MD_CTX_new());
+  EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
+  std::string parts;
   auto add = [&](std::string_view part) {
-    all += fmt::format("{}:", part.size());
-    all += part;
+    parts += std::to_string(part.size());
+    parts += ':';
+    parts += part;
+  };
+  auto flush = [&] {
+    EVP_DigestUpdate(digest.get(), parts.data(), parts.size());
+    parts.clear();
   };
   add(apex.wire());
   add(primary.wire());
   add(hostmaster.wire());
   add(std::to_string(negative_ttl));
-  for (const auto& [owner, rrsets] : names) {
-    add(owner.wire());
-    for (const StaticRrset& set : rrsets) {
-      add(fmt::format("{} {} {}", set.type, set.ttl, set.rdatas.size()));
-      for (const std::string& rdata : set.rdatas) add(rdata);
+  records.each([&](std::span<const RecordView> all) {
+    add(all.front().owner);
+    while (!all.empty()) {
+      const RecordView& first = all.front();
+      auto end = std::find_if(all.begin(), all.end(), [&](const RecordView& each) { return each.type != first.type; });
+      auto rrset = all.first(static_cast<std::size_t>(end - all.begin()));
+      add(fmt::format("{} {} {}", first.type, first.ttl, rrset.size()));
+      for (const RecordView& record : rrset) add(record.rdata);
+      all = all.subspan(rrset.size());
     }
-  }
+    flush();
+  });
+  flush();
   std::array<std::byte, 32> hash{};
-  EVP_Digest(all.data(), all.size(), reinterpret_cast<unsigned char*>(hash.data()), nullptr, EVP_sha256(), nullptr);
+  EVP_DigestFinal_ex(digest.get(), reinterpret_cast<unsigned char*>(hash.data()), nullptr);
   return base::hex_encode(hash);
 }
 
@@ -197,10 +203,7 @@ std::vector<StaticZone> build_static_zones(const conf::Config& config, std::vect
       if (other.name != zone.name && other.name.is_within(zone.name)) nested.push_back(other.name);
     zones.push_back(ZoneCheck(zone, i, std::move(nested), problems).run());
   }
-  // Those of the loader and ours together, in the order of the file.
-  std::sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
-    return std::tie(a.at.line, a.at.column, a.key) < std::tie(b.at.line, b.at.column, b.key);
-  });
+  conf::sort_problems(problems);  // those of the loader and ours together
   return zones;
 }
 

@@ -2,28 +2,22 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/name.hpp"
 #include "conf/load.hpp"
+#include "zones/static_records.hpp"
 
 namespace countersign::zones {
-
-struct StaticRrset {
-  std::uint16_t type = 0;
-  std::uint32_t ttl = 0;            // seconds; one for the whole set (RFC 2181 §5.2)
-  std::vector<std::string> rdatas;  // wire format, no duplicates
-};
 
 struct StaticZone {
   base::Name apex;
   base::Name primary;     // SOA MNAME: the first name server
   base::Name hostmaster;  // SOA RNAME
   std::uint32_t negative_ttl = 1;
-  // By owner. The apex has its NS set; SOA is not here, its serial changes.
-  std::map<base::Name, std::vector<StaticRrset>> names;
+  // The apex has its NS set; SOA is not here, its serial changes.
+  StaticRecords records;
 
   // Changes when anything above does; a new one makes a new serial.
   [[nodiscard]] std::string digest() const;

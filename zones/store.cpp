@@ -3,8 +3,9 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
-#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/descriptor.hpp"
@@ -50,6 +51,7 @@ enum StatementId : std::size_t {
   Put,
   Remove,
   Each,
+  Scan,
   Expired,
   NextDeadline,
   Shift,
@@ -68,6 +70,8 @@ constexpr std::array<const char*, StatementCount> kStatements{
     "lifetime = excluded.lifetime",
     "DELETE FROM txt WHERE name = ?1 AND value = ?2",
     "SELECT name, value, owner, added, expires, lifetime FROM txt ORDER BY name, added, value",
+    // The order of the table itself: nothing is sorted.
+    "SELECT name, value, added, expires FROM txt ORDER BY name",
     "SELECT name, value FROM txt WHERE expires > ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3",
     "SELECT min(expires) FROM txt WHERE expires IS NOT NULL",
     "UPDATE txt SET expires = min(expires + ?1, ?2 + lifetime) WHERE expires IS NOT NULL",
@@ -133,16 +137,17 @@ class Use {
     if (text == nullptr) return {};
     return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(sqlite3_column_bytes(statement_, index))};
   }
+  [[nodiscard]] std::string_view column_view(int index) const {
+    const auto* octets = static_cast<const char*>(sqlite3_column_blob(statement_, index));
+    return {octets, octets == nullptr ? 0 : static_cast<std::size_t>(sqlite3_column_bytes(statement_, index))};
+  }
   [[nodiscard]] std::int64_t column_integer(int index) const { return sqlite3_column_int64(statement_, index); }
   [[nodiscard]] std::optional<std::int64_t> column_optional(int index) const {
     if (sqlite3_column_type(statement_, index) == SQLITE_NULL) return std::nullopt;
     return column_integer(index);
   }
   [[nodiscard]] Result<Name> column_name(int index) const {
-    const auto* blob = static_cast<const char*>(sqlite3_column_blob(statement_, index));
-    auto length = static_cast<std::size_t>(sqlite3_column_bytes(statement_, index));
-    if (blob == nullptr) return fail(ErrorCode::Invalid, "the store has a row without a name");
-    return Name::from_wire(base::as_bytes({blob, length}));
+    return Name::from_wire(base::as_bytes(column_view(index)));
   }
   [[nodiscard]] StoredValue column_value() const {
     return {column_text(1), column_text(2), column_integer(3), column_optional(4), column_integer(5)};
@@ -282,6 +287,39 @@ Result<void> Store::each(const Visit& visit) {
     auto name = use.column_name(0);
     if (name) visit(*name, use.column_value());
   }
+  if (status != SQLITE_DONE) return connection_->failure("read");
+  return {};
+}
+
+Result<void> Store::scan(const ScanName& visit) {
+  Use use(connection_->statements[Scan].get());
+  std::string name;
+  std::vector<ScannedValue> values;  // their memory is used again from name to name
+  std::size_t count = 0;
+  auto finish = [&] {
+    if (count == 0) return;
+    std::span all(values.data(), count);
+    count = 0;
+    std::ranges::sort(all, [](const ScannedValue& a, const ScannedValue& b) {
+      return std::tie(a.added, a.value) < std::tie(b.added, b.value);
+    });
+    // A name that somebody wrote by hand, and not as we do, is nobody's.
+    auto checked = Name::from_wire(base::as_bytes(name));
+    if (checked && checked->wire() == name) visit(name, all);
+  };
+  int status = SQLITE_ROW;
+  while ((status = use.step()) == SQLITE_ROW) {
+    if (std::string_view next = use.column_view(0); next != name) {
+      finish();
+      name = next;
+    }
+    if (count == values.size()) values.emplace_back();
+    ScannedValue& value = values[count++];
+    value.value = use.column_view(1);
+    value.added = use.column_integer(2);
+    value.expires = use.column_optional(3);
+  }
+  finish();
   if (status != SQLITE_DONE) return connection_->failure("read");
   return {};
 }

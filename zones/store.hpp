@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -52,6 +54,15 @@ class Store {
   using Visit = std::function<void(const base::Name& name, const StoredValue& value)>;
   // All values, name by name.
   [[nodiscard]] base::Result<void> each(const Visit& visit);
+  struct ScannedValue {
+    std::string value;
+    std::int64_t added = 0;
+    std::optional<std::int64_t> expires;
+  };
+  using ScanName = std::function<void(std::string_view name, std::span<const ScannedValue> values)>;
+  // What a start needs of all values, without a copy for each: once for each name (lower-case wire), in the order of
+  // names, with its values in the order in which they were added first.
+  [[nodiscard]] base::Result<void> scan(const ScanName& visit);
   // Up to `limit` values whose deadline is behind `after` and not behind `now`, the oldest first.
   [[nodiscard]] base::Result<std::vector<std::pair<base::Name, std::string>>> expired(std::int64_t after,
                                                                                       std::int64_t now,

@@ -3,28 +3,35 @@
 #include <algorithm>
 
 namespace countersign::zones {
+namespace {
+
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+}  // namespace
+
+bool TxtValue::is_valid(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxLength && is_printable(text);
+}
 
 base::Result<TxtValue> TxtValue::parse(std::string_view text) {
   if (text.empty()) return base::fail(base::ErrorCode::Invalid, "a TXT value is empty");
   if (text.size() > kMaxLength)
     return base::fail(base::ErrorCode::Invalid, "a TXT value has {} octets; at most {} are kept", text.size(),
                       kMaxLength);
-  for (char c : text) {
-    if (c < ' ' || c > '~')
-      return base::fail(base::ErrorCode::Invalid, "a TXT value has an octet that is not printable ASCII");
-  }
+  if (!is_printable(text))
+    return base::fail(base::ErrorCode::Invalid, "a TXT value has an octet that is not printable ASCII");
   return TxtValue(std::string(text));
 }
 
-std::string TxtValue::rdata() const {
+void append_txt_rdata(std::string& out, std::string_view text) {
   constexpr std::size_t kMaxString = 255;
-  std::string out;
-  for (std::size_t at = 0; at < text_.size(); at += kMaxString) {
-    std::size_t length = std::min(kMaxString, text_.size() - at);
-    out.push_back(static_cast<char>(length));
-    out.append(text_, at, length);
+  for (; !text.empty(); text.remove_prefix(std::min(kMaxString, text.size()))) {
+    std::string_view part = text.substr(0, kMaxString);
+    out.push_back(static_cast<char>(part.size()));
+    out += part;
   }
-  return out;
 }
 
 }  // namespace countersign::zones

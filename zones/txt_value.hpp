@@ -17,13 +17,17 @@ class TxtValue {
   [[nodiscard]] static base::Result<TxtValue> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }
-  [[nodiscard]] std::string rdata() const;
 
+  // Whether parse() would take it, without making one.
+  [[nodiscard]] static bool is_valid(std::string_view text);
   friend bool operator==(const TxtValue&, const TxtValue&) = default;
 
  private:
   explicit TxtValue(std::string text) : text_(std::move(text)) {}
   std::string text_;
 };
+
+// RDATA of such a text, behind `out`.
+void append_txt_rdata(std::string& out, std::string_view text);
 
 }  // namespace countersign::zones

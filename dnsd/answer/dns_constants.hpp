@@ -1,4 +1,4 @@
-// Numbers of the DNS message format (RFC 1035 §4.1.1, RFC 6891).
+// Numbers of the DNS message format (RFC 1035 §4.1.1, RFC 6891, RFC 8945).
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,10 @@ inline constexpr std::uint16_t kFormErr = 1;
 inline constexpr std::uint16_t kNxDomain = 3;
 inline constexpr std::uint16_t kNotImp = 4;
 inline constexpr std::uint16_t kRefused = 5;
+inline constexpr std::uint16_t kNotAuth = 9;
 inline constexpr std::uint16_t kBadVers = 16;
+inline constexpr std::uint16_t kBadKey = 17;  // in a TSIG record alone (RFC 8945 §3)
+inline constexpr std::uint16_t kBadCookie = 23;
 }  // namespace rcode
 
 namespace header {
@@ -26,9 +29,30 @@ inline constexpr std::uint16_t kAa = 0x0400;
 inline constexpr std::uint16_t kTc = 0x0200;
 inline constexpr std::uint16_t kRd = 0x0100;
 inline constexpr std::uint16_t kCd = 0x0010;
-inline constexpr unsigned kOpcodeShift = 11;
+inline constexpr std::uint16_t kOpcode = 0x7800;
 }  // namespace header
 
 inline constexpr std::uint16_t kClassIn = 1;
+inline constexpr std::uint16_t kClassChaos = 3;
+inline constexpr std::uint16_t kClassAny = 255;
+
+// EDNS options (IANA).
+namespace option {
+inline constexpr std::uint16_t kNsid = 3;
+inline constexpr std::uint16_t kExpire = 9;
+inline constexpr std::uint16_t kCookie = 10;
+inline constexpr std::uint16_t kTcpKeepalive = 11;
+inline constexpr std::uint16_t kExtendedError = 15;
+inline constexpr std::uint16_t kZoneVersion = 19;
+inline constexpr std::size_t kHeaderLength = 4;  // code and length
+}  // namespace option
+
+// Extended errors (RFC 8914 §4, RFC 9824 §3.4) that tell an operator more than the RCODE does.
+namespace extended_error {
+inline constexpr std::uint16_t kNone = 0;  // "Other error": never sent
+inline constexpr std::uint16_t kNotAuthoritative = 20;
+inline constexpr std::uint16_t kNotSupported = 21;
+inline constexpr std::uint16_t kInvalidQueryType = 30;
+}  // namespace extended_error
 
 }  // namespace countersign::dnsd

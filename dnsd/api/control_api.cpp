@@ -1,5 +1,6 @@
 #include "dnsd/api/control_api.hpp"
 
+#include "dnsd/api/metrics.hpp"
 #include "dnsd/api/publisher_async.hpp"
 
 namespace countersign::dnsd {
@@ -95,6 +96,11 @@ asio::awaitable<ApiResponse> ControlApi::handle_request(ApiRequest request) {
     ApiResponse response = co_await status(std::move(target));
     co_return response;
   }
+  if (target.path == std::vector<std::string>{"metrics"}) {
+    if (method != "GET") co_return not_allowed(method, "GET");
+    ApiResponse response = co_await metrics(std::move(target));
+    co_return response;
+  }
   if (is(target, "txt", 2)) {
     if (method != "GET") co_return not_allowed(method, "GET");
     ApiResponse response = co_await list_values(std::move(target));
@@ -126,6 +132,15 @@ asio::awaitable<ApiResponse> ControlApi::status(RequestTarget target) {
   SnapshotResult store = co_await snapshot(executor_, publisher_);
   if (!store) co_return error_response(store.error());
   co_return ApiResponse(200, status_document(facts_, clock_.elapsed(), *store));
+}
+
+asio::awaitable<ApiResponse> ControlApi::metrics(RequestTarget target) {
+  auto none = target.only_parameter("");
+  if (!none) co_return error_response(none.error());
+  SnapshotResult store = co_await snapshot(executor_, publisher_);
+  ApiResponse response(200, metrics_document(facts_, store ? &*store : nullptr));
+  response.content_type = kMetricsContentType;
+  co_return response;
 }
 
 asio::awaitable<ApiResponse> ControlApi::list_values(RequestTarget target) {

@@ -25,7 +25,8 @@ struct ApiResponse {
   explicit ApiResponse(unsigned with_status = 200, std::string with_body = {})
       : status(with_status), body(std::move(with_body)) {}
   unsigned status;
-  std::string body;   // JSON; empty for 204
+  std::string body;  // empty for 204
+  std::string_view content_type = "application/json";
   std::string allow;  // for 405
 };
 
@@ -51,6 +52,7 @@ class ControlApi {
 
  private:
   [[nodiscard]] asio::awaitable<ApiResponse> status(RequestTarget target);
+  [[nodiscard]] asio::awaitable<ApiResponse> metrics(RequestTarget target);
   [[nodiscard]] asio::awaitable<ApiResponse> list_values(RequestTarget target);
   [[nodiscard]] asio::awaitable<ApiResponse> put_value(RequestTarget target, std::string body);
   [[nodiscard]] asio::awaitable<ApiResponse> delete_value(RequestTarget target);

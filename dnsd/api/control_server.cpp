@@ -30,8 +30,9 @@ Response to_http(const ApiResponse& response, unsigned version) {
   if (!response.allow.empty()) out.set(http::field::allow, response.allow);
   // RFC 9110 §8.6: a 204 has no Content-Length, which prepare_payload would write.
   if (response.body.empty()) return out;
-  out.set(http::field::content_type, "application/json");
-  out.body() = response.body + "\n";
+  out.set(http::field::content_type, response.content_type);
+  out.body() = response.body;
+  if (!response.body.ends_with('\n')) out.body() += '\n';
   out.prepare_payload();
   return out;
 }

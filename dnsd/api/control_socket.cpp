@@ -93,4 +93,13 @@ Result<Descriptor> bind_control_socket(const fs::path& path, std::optional<gid_t
   return socket;
 }
 
+fs::path socket_path(const Descriptor& socket) {
+  sockaddr_un address{};
+  // One octet stays 0: the kernel writes no end mark after a path of full length.
+  socklen_t length = sizeof address - 1;
+  if (getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0 || address.sun_family != AF_UNIX)
+    return {};
+  return static_cast<const char*>(address.sun_path);
+}
+
 }  // namespace countersign::dnsd

@@ -17,4 +17,7 @@ namespace countersign::dnsd {
 [[nodiscard]] base::Result<base::Descriptor> bind_control_socket(const std::filesystem::path& path,
                                                                  std::optional<gid_t> group);
 
+// Where a Unix socket is bound; "" for one without a name or with an abstract one.
+[[nodiscard]] std::filesystem::path socket_path(const base::Descriptor& socket);
+
 }  // namespace countersign::dnsd

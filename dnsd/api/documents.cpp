@@ -66,6 +66,7 @@ std::string status_document(const DaemonFacts& facts, base::ElapsedTime now, con
   json::object queries;
   for (const CounterRow& row : kCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   for (const UdpCounterRow& row : kUdpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
+  for (const TcpCounterRow& row : kTcpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   json::object store_state{{"ok", store.store_ok}, {"commits", store.commits}, {"prunes", store.prunes}};
   if (!store.store_ok) store_state["error"] = store.store_error;
   json::object document{{"version", COUNTERSIGN_VERSION},

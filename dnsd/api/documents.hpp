@@ -12,11 +12,25 @@
 
 namespace countersign::dnsd {
 
-// What `GET /v1/status` tells besides the store.
+class SeenStream;
+class TcpServer;
+
+struct ReloadFacts {
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  bool last_failed = false;
+  base::WallTime configured_at{};  // when the configuration in use was read
+};
+
+// What `GET /v1/status` and `GET /metrics` tell besides the store.
 struct DaemonFacts {
   std::vector<base::SocketAddress> listen;
   base::ElapsedTime started{0};
+  base::WallTime started_at{};
   CounterSources counters;
+  const TcpServer* tcp = nullptr;
+  const SeenStream* seen = nullptr;
+  ReloadFacts reloads;
 };
 
 [[nodiscard]] std::string status_document(const DaemonFacts& facts, base::ElapsedTime now,

@@ -15,7 +15,7 @@ inline constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
 // How a coroutine of the daemon is spawned: errors are values in it, so that an exception (out of memory) ends the
 // process, instead of one session or all accepting in silence.
-inline constexpr auto kEndOnException = [](std::exception_ptr exception) {
+inline constexpr auto kEndOnException = [](const std::exception_ptr& exception) {
   if (exception) std::rethrow_exception(exception);
 };
 

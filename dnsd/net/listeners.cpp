@@ -1,10 +1,12 @@
 #include "dnsd/net/listeners.hpp"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -139,6 +141,38 @@ Result<Pair> bind_pair(const SocketAddress& wanted) {
   }
 }
 
+// As far as the kernel lets us: the owner may have set all of this, and what is missing costs an answer in rare cases
+// only.
+void adopt_udp(const Descriptor& socket, const SocketAddress& address) {
+  if (!set_udp_options(socket.get(), address))
+    base::log::warn("cannot set all options of a socket that was handed over",
+                    {{"address", address.text()}, {"reason", base::system_reason(errno)}});
+  // [::] that takes IPv4 as well sends its packets by IPv4's rules.
+  if (address.family() == AF_INET6) set_option(socket.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+}
+
+Result<std::vector<SocketAddress>> addresses_of(const std::vector<Descriptor>& sockets) {
+  std::vector<SocketAddress> addresses;
+  for (const Descriptor& socket : sockets) {
+    auto address = local_address(socket);
+    if (!address) return base::fail(address.error());
+    addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+bool contains(const std::vector<SocketAddress>& addresses, const SocketAddress& wanted) {
+  return std::ranges::find(addresses, wanted) != addresses.end();
+}
+
+void warn_of_missing(const std::vector<SocketAddress>& present, const std::vector<SocketAddress>& others,
+                     const char* remedy) {
+  for (const SocketAddress& address : present)
+    if (!contains(others, address))
+      base::log::warn("an address was handed over for one of UDP and TCP only; DNS needs both",
+                      {{"address", address.text()}, {"add", fmt::format("{}{}", remedy, address.text())}});
+}
+
 bool is_missing_ipv6(const SocketAddress& address) {
   if (address.family() != AF_INET6 || !address.is_wildcard()) return false;
   Descriptor probe(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -168,6 +202,35 @@ Result<Listeners> bind_listeners(const std::vector<SocketAddress>& listen, unsig
   }
   if (listeners.addresses.empty())
     return base::fail(ErrorCode::Invalid, "dns.listen has no address that this system can use; add one");
+  return listeners;
+}
+
+Result<Listeners> share_listeners(std::vector<Descriptor> udp, std::vector<Descriptor> tcp, unsigned workers) {
+  auto udp_addresses = addresses_of(udp), tcp_addresses = addresses_of(tcp);
+  if (!udp_addresses) return base::fail(udp_addresses.error());
+  if (!tcp_addresses) return base::fail(tcp_addresses.error());
+  warn_of_missing(*udp_addresses, *tcp_addresses, "ListenStream=");
+  warn_of_missing(*tcp_addresses, *udp_addresses, "ListenDatagram=");
+  Listeners listeners;
+  for (const auto& addresses : {*udp_addresses, *tcp_addresses})
+    for (const SocketAddress& address : addresses)
+      if (!contains(listeners.addresses, address)) listeners.addresses.push_back(address);
+  listeners.udp.resize(workers);
+  for (std::size_t i = 0; i < udp.size(); ++i) {
+    adopt_udp(udp[i], (*udp_addresses)[i]);
+    for (unsigned worker = 1; worker < workers; ++worker) {
+      Descriptor copy(fcntl(udp[i].get(), F_DUPFD_CLOEXEC, 3));
+      if (!copy)
+        return base::fail(ErrorCode::Io, "cannot share {} among the workers: {}", (*udp_addresses)[i].text(),
+                          base::system_reason(errno));
+      listeners.udp[worker].push_back(std::move(copy));
+    }
+    listeners.udp[0].push_back(std::move(udp[i]));
+  }
+  for (Descriptor& socket : tcp) {
+    set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    listeners.tcp.push_back(std::move(socket));
+  }
   return listeners;
 }
 

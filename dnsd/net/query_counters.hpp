@@ -6,34 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "dnsd/answer/responder.hpp"
+#include "dnsd/answer/counters.hpp"
+#include "dnsd/net/tcp_counters.hpp"
 #include "dnsd/net/udp_batch.hpp"
 
 namespace countersign::dnsd {
-
-struct CounterRow {
-  std::string_view name;
-  std::string_view help;
-  base::Counter Counters::* counter;
-};
-
-inline constexpr auto kCounterTable = std::to_array<CounterRow>({
-    {"udp", "messages received over UDP", &Counters::queries_udp},
-    {"tcp", "messages received over TCP", &Counters::queries_tcp},
-    {"responses", "responses made", &Counters::responses},
-    {"noerror", "responses with RCODE NOERROR", &Counters::noerror},
-    {"nodata", "of these, without the data asked for", &Counters::nodata},
-    {"referral", "of these, to a delegated zone's servers", &Counters::referral},
-    {"nxdomain", "responses with RCODE NXDOMAIN", &Counters::nxdomain},
-    {"refused", "responses with RCODE REFUSED", &Counters::refused},
-    {"formerr", "responses with RCODE FORMERR", &Counters::formerr},
-    {"notimp", "responses with RCODE NOTIMP", &Counters::notimp},
-    {"badvers", "responses with RCODE BADVERS", &Counters::badvers},
-    {"truncated", "responses with TC set", &Counters::truncated},
-    {"edns", "queries with EDNS", &Counters::edns},
-    {"dropped_short", "messages shorter than a header", &Counters::dropped_short},
-    {"dropped_response", "messages that were responses themselves", &Counters::dropped_response},
-});
 
 struct UdpCounterRow {
   std::string_view name;
@@ -47,10 +24,29 @@ inline constexpr auto kUdpCounterTable = std::to_array<UdpCounterRow>({
     {"udp_send_errors", "UDP responses that could not be sent", &UdpCounters::send_errors},
 });
 
+struct TcpCounterRow {
+  std::string_view name;
+  std::string_view help;
+  base::Counter TcpCounters::* counter;
+};
+
+inline constexpr auto kTcpCounterTable = std::to_array<TcpCounterRow>({
+    {"tcp_accepted", "TCP connections accepted", &TcpCounters::accepted},
+    {"tcp_closed_idle", "TCP connections closed at their deadline", &TcpCounters::closed_idle},
+    {"tcp_closed_for_room", "TCP connections closed because there were too many", &TcpCounters::closed_for_room},
+    {"tcp_closed_for_address", "TCP connections closed because their client had too many",
+     &TcpCounters::closed_for_address},
+    {"tcp_closed_for_memory", "TCP connections closed because half-sent messages took too much memory",
+     &TcpCounters::closed_for_memory},
+    {"tcp_refused_short", "TCP connections ended by a message shorter than a header", &TcpCounters::refused_short},
+    {"tcp_accept_errors", "errors while accepting TCP connections", &TcpCounters::accept_errors},
+});
+
 // Where the counters are. Thread: filled before the threads start; read by the control thread.
 struct CounterSources {
   std::vector<const Counters*> queries;
   std::vector<const UdpCounters*> udp;
+  std::vector<const TcpCounters*> tcp;
 
   [[nodiscard]] std::uint64_t sum(base::Counter Counters::* counter) const {
     std::uint64_t total = 0;
@@ -60,6 +56,11 @@ struct CounterSources {
   [[nodiscard]] std::uint64_t sum(base::Counter UdpCounters::* counter) const {
     std::uint64_t total = 0;
     for (const UdpCounters* source : udp) total += (source->*counter).read();
+    return total;
+  }
+  [[nodiscard]] std::uint64_t sum(base::Counter TcpCounters::* counter) const {
+    std::uint64_t total = 0;
+    for (const TcpCounters* source : tcp) total += (source->*counter).read();
     return total;
   }
 };

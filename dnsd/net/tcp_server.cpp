@@ -1,156 +1,336 @@
 #include "dnsd/net/tcp_server.hpp"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/write.hpp>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 
+#include "base/files.hpp"
 #include "base/log.hpp"
+#include "dnsd/net/moment.hpp"
 
 namespace countersign::dnsd {
 namespace {
 
-using asio::ip::tcp;
+using Wants = TcpConversation::Wants;
 
-constexpr std::size_t kPrefix = 2;            // octets of the length (RFC 1035 §4.2.2)
-constexpr std::size_t kMaxMessage = 65535;    // what it can say
-constexpr std::size_t kHeaderLength = 12;     // RFC 1035 §4.1.1
-constexpr std::size_t kReadSize = 4096;       // a buffer grows with what has come, not with what was announced
-constexpr std::size_t kOutputEnough = 65536;  // answers are written before more queries are answered
-constexpr std::size_t kBufferToKeep = 16384;  // a quiet connection holds no more
+// Events fetched at once, and how long they are served before the loop's other work (the control socket) gets its turn.
+constexpr std::size_t kEvents = 32;
+constexpr std::chrono::milliseconds kTurn{2};
+constexpr unsigned kAcceptAtOnce = 64;
+// Without descriptors or memory accepting fails at once, again and again.
 constexpr std::chrono::milliseconds kAcceptPause{200};
+constexpr std::chrono::seconds kComplainEvery{60};
+// Closed when the process has no descriptor left: the newcomer needs one, and the store and the control socket too.
+constexpr unsigned kSpareDescriptors = 8;
+constexpr unsigned kThrowAwayReads = 16;
+// Deadlines are kept to a sixteenth of the idle time.
+constexpr int kSweepsPerTimeout = 16;
+constexpr std::chrono::milliseconds kSweepAtLeastEvery{1000};
+constexpr std::chrono::milliseconds kSweepAtMostEvery{5};
+// What the kernel keeps of answers that a client does not take. Its own bound is megabytes a connection.
+constexpr int kUnsentInKernel = 131072;
+
+// epoll's data is a session's address, or for a listening socket its number with the lowest bit set.
+std::uint64_t listener_mark(std::size_t number) {
+  return number << 1U | 1U;
+}
+
+bool watch(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t data) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = data;
+  return epoll_ctl(epoll, operation, fd, &event) == 0;
+}
+
+std::uint64_t session_mark(const TcpSession& session) {
+  return reinterpret_cast<std::uintptr_t>(&session);
+}
+
+base::Error cannot_wait(int reason) {
+  return {base::ErrorCode::Io, "cannot wait for TCP connections: " + base::system_reason(reason)};
+}
 
 }  // namespace
 
+// A session as its conversation sees it.
+class TcpServer::Peer {
+ public:
+  Peer(TcpServer& server, const TcpSession& session) : server_(server), session_(session), scope_(server.reader_) {}
+
+  std::size_t answer(base::Bytes query, base::MutableBytes place) {
+    std::size_t length = server_.answer(session_, query, place);
+    answered_ = answered_ || length > 0;
+    return length;
+  }
+  std::optional<std::size_t> write(base::Bytes octets) {
+    ssize_t taken = send(session_.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (taken >= 0) return static_cast<std::size_t>(taken);
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    return std::nullopt;
+  }
+  [[nodiscard]] bool answered() const { return answered_; }
+
+ private:
+  TcpServer& server_;
+  const TcpSession& session_;
+  zones::ReadScope scope_;  // once for all queries of a step
+  bool answered_ = false;
+};
+
 TcpServer::TcpServer(asio::io_context& context, const Responder& responder, zones::Epochs::Reader& reader,
                      TcpLimits limits)
-    : context_(context), responder_(responder), reader_(reader), limits_(limits), scratch_(kMaxMessage) {}
+    : responder_(responder), reader_(reader), sessions_(limits), epoll_(context), sweeper_(context) {}
 
 TcpServer::~TcpServer() = default;
 
-void TcpServer::serve(base::Descriptor socket, int family) {
-  tcp protocol = family == AF_INET6 ? tcp::v6() : tcp::v4();
-  auto acceptor = acceptors_.emplace(acceptors_.end(), context_, protocol, socket.release());
-  asio::co_spawn(context_, accept(acceptor), kEndOnException);
+base::Result<void> TcpServer::serve(base::Descriptor socket) {
+  if (!epoll_.is_open()) {
+    base::Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll) return base::fail(cannot_wait(errno));
+    boost::system::error_code error;
+    epoll_.assign(epoll.get(), error);  // NOLINT(bugprone-unused-return-value): `error` has the same
+    if (error) return base::fail(cannot_wait(error.value()));
+    static_cast<void>(epoll.release());  // epoll_'s now
+    wait();
+  }
+  // Connections inherit these. Without TCP_NODELAY an answer waits until the client has confirmed the one before it.
+  int on = 1;
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof kUnsentInKernel);
+  if (!watch(epoll_.native_handle(), EPOLL_CTL_ADD, socket.get(), EPOLLIN, listener_mark(listeners_.size())))
+    return base::fail(cannot_wait(errno));
+  listeners_.push_back(std::move(socket));
+  return {};
 }
 
-void TcpServer::stop() {
-  stopping_ = true;
-  boost::system::error_code ignored;
-  for (tcp::acceptor& acceptor : acceptors_)
-    acceptor.close(ignored);  // NOLINT(bugprone-unused-return-value): `ignored` has the same
-  for (Session& session : sessions_)
-    if (!session.writing) session.stream.close();
+void TcpServer::wait() {
+  epoll_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+    if (error) return;
+    serve_ready();
+    if (!stopping_ || sessions_.size() > 0) wait();
+  });
 }
 
-asio::awaitable<void> TcpServer::accept(std::list<tcp::acceptor>::iterator acceptor) {
-  asio::steady_timer pause(context_);
-  while (!stopping_) {
-    auto accepted = co_await acceptor->async_accept(kAsTuple);
-    boost::system::error_code error = std::get<0>(accepted);
-    if (stopping_ || error == asio::error::operation_aborted) co_return;
-    if (!error) {
-      admit(std::move(std::get<1>(accepted)));
-    } else if (error != asio::error::connection_aborted) {
-      // Out of descriptors, mostly: trying again at once would only burn the core.
-      base::log::warn("cannot accept a TCP connection", {{"reason", error.message()}});
-      pause.expires_after(kAcceptPause);
-      auto waited = co_await pause.async_wait(kAsTuple);
-      static_cast<void>(waited);
+void TcpServer::serve_ready() {
+  std::array<epoll_event, kEvents> events{};
+  TimePoint start = std::chrono::steady_clock::now();
+  now_ = start;
+  int ready = 0;
+  do {
+    ready = epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
+    if (ready <= 0) break;
+    query_.moment = read_moment();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(ready); ++i) serve_event(events[i].data.u64);
+    // Only now: an event further on in the list could have been of one that was closed for room.
+    sessions_.bury();
+    now_ = std::chrono::steady_clock::now();
+    // Behind a single one there is mostly nothing yet.
+  } while (ready > 1 && now_ - start < kTurn);
+  end_if_drained();
+}
+
+void TcpServer::serve_event(std::uint64_t data) {
+  if ((data & 1U) != 0) {
+    std::size_t number = data >> 1U;
+    if (number < listeners_.size() && accepting_) accept_waiting(listeners_[number].get());
+    return;
+  }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): session_mark() made it from one
+  TcpSession& session = *reinterpret_cast<TcpSession*>(static_cast<std::uintptr_t>(data));
+  if (!session.socket) return;
+  // Broken connections show in either.
+  if (session.sending)
+    write_to(session);
+  else
+    read_from(session);
+}
+
+void TcpServer::accept_waiting(int listener) {
+  for (unsigned i = 0; i < kAcceptAtOnce; ++i) {
+    sockaddr_storage client{};
+    socklen_t length = sizeof client;
+    base::Descriptor socket(
+        accept4(listener, reinterpret_cast<sockaddr*>(&client), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    int reason = errno;
+    if (socket) {
+      admit(std::move(socket), client, length);
+    } else if (reason == EAGAIN) {
+      return;
+    } else if (reason == EMFILE || reason == ENFILE || reason == ENOBUFS || reason == ENOMEM) {
+      return accept_failed(reason);
+    } else {
+      // The connection was broken before it was ours, and accept() says how (accept(2), "Error handling").
+      tcp_counters_.accept_errors.add();
     }
   }
+}
+
+void TcpServer::accept_failed(int reason) {
+  tcp_counters_.accept_errors.add();
+  if (last_complaint_ == TimePoint{} || now_ - last_complaint_ >= kComplainEvery) {
+    last_complaint_ = now_;
+    base::log::warn("cannot accept a TCP connection",
+                    {{"reason", base::system_reason(reason)},
+                     {"connections", std::to_string(sessions_.size())},
+                     {"remedy", "allow the daemon more open files, or lower dns.tcp_max_connections"}});
+  }
+  TcpSession* first = reason == EMFILE ? sessions_.least_worth(now_) : nullptr;
+  // Closing those of others would not help against a lack of the whole system.
+  if (first == nullptr) {
+    accepting_ = false;
+    listen_for(0);
+    start_sweeping();
+    return;
+  }
+  for (unsigned i = 0; i < kSpareDescriptors && first != nullptr; ++i, first = sessions_.least_worth(now_))
+    end(*first, &tcp_counters_.closed_for_room);
 }
 
 // RFC 7766 §6.2.3 lets a server close connections under load. Closing the one that has got on with nothing for longest
 // (a client that is silent, or one that does not read), instead of refusing the new one, keeps the CA's resolver served
-// while somebody holds a thousand of them.
-void TcpServer::make_room() {
-  std::size_t leaving = 0;
-  for (const Session& session : sessions_) leaving += session.closing ? 1 : 0;
-  if (sessions_.size() - leaving < limits_.max_connections) return;
-  for (Session& session : sessions_) {
-    if (session.closing) continue;
-    session.closing = true;
-    session.stream.close();
-    return;
+// while somebody holds all that there may be.
+void TcpServer::admit(base::Descriptor socket, const sockaddr_storage& client, socklen_t length) {
+  int fd = socket.get();
+  TcpSession& session = sessions_.add(std::move(socket), client, length, now_);
+  tcp_counters_.accepted.add();
+  if (!watch(epoll_.native_handle(), EPOLL_CTL_ADD, fd, EPOLLIN, session_mark(session))) {
+    // No memory, or the user's epoll watches are used up.
+    tcp_counters_.accept_errors.add();
+    return end(session, nullptr);
+  }
+  while (TcpSession* surplus = sessions_.surplus_of_client(session)) end(*surplus, &tcp_counters_.closed_for_address);
+  while (TcpSession* surplus = sessions_.surplus(now_)) end(*surplus, &tcp_counters_.closed_for_room);
+  start_sweeping();
+}
+
+void TcpServer::read_from(TcpSession& session) {
+  base::MutableBytes room = session.conversation.room(buffers_);
+  ssize_t got = recv(session.socket.get(), room.data(), room.size(), MSG_DONTWAIT);
+  bool nothing = got < 0 && (errno == EAGAIN || errno == EINTR);
+  Peer peer(*this, session);
+  if (got > 0 || nothing) {
+    std::size_t count = got > 0 ? static_cast<std::size_t>(got) : 0;
+    Wants wants = session.conversation.octets_came(buffers_, count, peer);
+    // At the end all that has arrived is answered; a read that was not full was the last.
+    if (stopping_ && wants == Wants::Octets && count < room.size()) wants = Wants::End;
+    take_step(session, peer, wants);
+  } else {
+    take_step(session, peer, got == 0 ? session.conversation.client_finished() : Wants::End);
   }
 }
 
-void TcpServer::admit(tcp::socket socket) {
-  boost::system::error_code error;
-  tcp::endpoint client = socket.remote_endpoint(error);
-  if (error) return;  // it is gone already; the socket closes itself
-  make_room();
-  auto session = sessions_.emplace(sessions_.end(), std::move(socket));
-  session->client = base::SocketAddress::from(client.data(), static_cast<socklen_t>(client.size()));
-  asio::co_spawn(context_, converse(session), kEndOnException);
+void TcpServer::write_to(TcpSession& session) {
+  Peer peer(*this, session);
+  bool was_sending = session.conversation.is_sending();
+  Wants wants = session.conversation.room_came(buffers_, peer);
+  if (was_sending && !session.conversation.is_sending() && wants != Wants::End) sessions_.progressed(session, now_);
+  take_step(session, peer, wants);
+  if (stopping_ && session.socket && !session.sending) read_from(session);
 }
 
-void TcpServer::touch(Sessions::iterator session) {
-  session->stream.expires_after(limits_.idle_timeout);
-  sessions_.splice(sessions_.end(), sessions_, session);
-  if (session->input.size() == 0 && session->input.capacity() > kBufferToKeep) session->input.shrink_to_fit();
-  if (session->output.capacity() > kBufferToKeep) session->output.shrink_to_fit();
-}
-
-asio::awaitable<void> TcpServer::converse(Sessions::iterator session) {
-  // The deadline is set at the start and after each answer only: octets that trickle in do not extend it.
-  touch(session);
-  for (;;) {
-    Outcome outcome = answer_all(*session);
-    if (!session->output.empty()) {
-      session->writing = true;
-      session->stream.expires_after(limits_.idle_timeout);
-      asio::const_buffer answers = asio::buffer(session->output);
-      auto written = co_await asio::async_write(session->stream, answers, kAsTuple);
-      session->writing = false;
-      if (std::get<0>(written)) break;
-      session->output.clear();
-      touch(session);
-    }
-    if (outcome == Outcome::Full) continue;
-    if (outcome == Outcome::Close || stopping_ || session->closing) break;
-    asio::mutable_buffer room = session->input.prepare(kReadSize);
-    auto read = co_await session->stream.async_read_some(room, kAsTuple);
-    // The end of the client's side comes here too, when all complete queries before it have been answered.
-    if (std::get<0>(read)) break;
-    session->input.commit(std::get<1>(read));
+void TcpServer::take_step(TcpSession& session, const Peer& peer, Wants wants) {
+  if (peer.answered()) sessions_.progressed(session, now_);
+  if (wants == Wants::End) {
+    bool malformed = session.conversation.is_malformed();
+    if (malformed) throw_away_input(session);
+    return end(session, malformed ? &tcp_counters_.refused_short : nullptr);
   }
-  sessions_.erase(session);
+  bool sending = wants == Wants::Room;
+  if (sending != session.sending) {
+    session.sending = sending;
+    watch(epoll_.native_handle(), EPOLL_CTL_MOD, session.socket.get(), sending ? EPOLLOUT : EPOLLIN,
+          session_mark(session));
+  }
+  sessions_.count_kept(session);
+  while (TcpSession* keeping = sessions_.keeping_too_much()) end(*keeping, &tcp_counters_.closed_for_memory);
 }
 
-TcpServer::Outcome TcpServer::answer_all(Session& session) {
-  for (;;) {
-    if (session.output.size() >= kOutputEnough) return Outcome::Full;
-    base::Bytes waiting(static_cast<const std::byte*>(session.input.data().data()), session.input.size());
-    if (waiting.size() < kPrefix) return Outcome::NeedsMore;
-    std::size_t length = base::load_u16(waiting.data());
-    // Nothing this short is a message: what follows is no DNS either.
-    if (length < kHeaderLength) return Outcome::Close;
-    if (waiting.size() - kPrefix < length) return Outcome::NeedsMore;
-    answer(session, waiting.subspan(kPrefix, length));
-    session.input.consume(kPrefix + length);
+// Closing with octets unread resets the connection, and that may take the last answers with it.
+void TcpServer::throw_away_input(const TcpSession& session) {
+  for (unsigned i = 0; i < kThrowAwayReads; ++i) {
+    if (recv(session.socket.get(), buffers_.input.data(), buffers_.input.size(), MSG_DONTWAIT) <= 0) return;
   }
 }
 
-void TcpServer::answer(Session& session, base::Bytes query) {
-  std::memcpy(scratch_.data(), query.data(), query.size());
-  query_.packet = scratch_.data();
-  query_.capacity = scratch_.size();
+void TcpServer::end(TcpSession& session, base::Counter* reason) {
+  if (reason != nullptr) reason->add();
+  sessions_.close(session);
+}
+
+void TcpServer::listen_for(std::uint32_t events) {
+  for (std::size_t i = 0; i < listeners_.size(); ++i)
+    watch(epoll_.native_handle(), EPOLL_CTL_MOD, listeners_[i].get(), events, listener_mark(i));
+}
+
+void TcpServer::set_limits(TcpLimits limits) {
+  now_ = std::chrono::steady_clock::now();
+  sessions_.set_limits(limits);
+  sessions_.for_each_surplus_of_clients(
+      [this](TcpSession& session) { end(session, &tcp_counters_.closed_for_address); });
+  while (TcpSession* surplus = sessions_.surplus(now_)) end(*surplus, &tcp_counters_.closed_for_room);
+  sessions_.bury();
+  // A shorter idle time may have passed already.
+  if (sweeping_) sweep();
+}
+
+void TcpServer::stop() {
+  now_ = std::chrono::steady_clock::now();
+  query_.moment = read_moment();
+  stopping_ = true;
+  listeners_.clear();
+  sessions_.for_each([this](TcpSession& session) {
+    if (!session.sending) read_from(session);
+  });
+  sessions_.bury();
+  end_if_drained();
+}
+
+// All deadlines with one timer, which runs while there is a connection.
+void TcpServer::start_sweeping() {
+  if (sweeping_) return;
+  sweeping_ = true;
+  auto pause = std::clamp(sessions_.limits().idle_timeout / kSweepsPerTimeout, kSweepAtMostEvery, kSweepAtLeastEvery);
+  sweeper_.expires_after(accepting_ ? pause : std::min(pause, kAcceptPause));
+  sweeper_.async_wait([this](boost::system::error_code error) {
+    if (!error) sweep();
+  });
+}
+
+void TcpServer::sweep() {
+  now_ = std::chrono::steady_clock::now();
+  sweeping_ = false;
+  while (TcpSession* session = sessions_.expired(now_)) end(*session, &tcp_counters_.closed_idle);
+  sessions_.bury();
+  if (!accepting_ && !stopping_) {
+    accepting_ = true;
+    listen_for(EPOLLIN);
+  }
+  if (sessions_.size() > 0) start_sweeping();
+  end_if_drained();
+}
+
+void TcpServer::end_if_drained() {
+  if (!stopping_ || sessions_.size() > 0) return;
+  epoll_.cancel();
+  sweeper_.cancel();
+}
+
+std::size_t TcpServer::answer(const TcpSession& session, base::Bytes query, base::MutableBytes place) {
+  std::memcpy(place.data(), query.data(), query.size());
+  query_.packet = place.data();
+  query_.capacity = place.size();
   query_.length = query.size();
   query_.transport = Transport::Tcp;
+  query_.client = reinterpret_cast<const sockaddr*>(&session.client);
   Seen seen;
-  zones::ReadScope scope(reader_);
   std::size_t length = responder_.respond(query_, counters_, seen);
-  if (!seen.name.empty() && seen_.wanted())
-    seen_.push(session.client.data(), session.client.size(), Transport::Tcp, seen);
-  if (length == 0) return;
-  // Copied here, before anything is awaited: the scratch is the next query's. Prefix and message go out in one write
-  // (RFC 7766 §8).
-  std::size_t at = session.output.size();
-  session.output.resize(at + kPrefix + length);
-  base::store_u16(session.output.data() + at, static_cast<std::uint16_t>(length));
-  std::memcpy(session.output.data() + at + kPrefix, scratch_.data(), length);
+  if (!seen.name.empty() && seen_.wanted()) seen_.push(query_.client, session.client_length, Transport::Tcp, seen);
+  return length;
 }
 
 }  // namespace countersign::dnsd

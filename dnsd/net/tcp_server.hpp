@@ -1,26 +1,23 @@
-// DNS over TCP (RFC 7766): one coroutine a connection, on the control thread.
+// DNS over TCP (RFC 7766), on the control thread. The loop of Asio waits for one epoll descriptor, which waits for all
+// connections: one that is idle costs a few hundred octets, where a coroutine with a stream of its own takes kilobytes,
+// and a busy one two system calls for all that it has sent.
 // Thread: the control thread; counters and seen() as they say.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/basic_stream.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <chrono>
-#include <list>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <vector>
 
-#include "base/descriptor.hpp"
+#include "base/result.hpp"
+#include "dnsd/answer/responder.hpp"
 #include "dnsd/net/asio.hpp"
 #include "dnsd/net/seen_ring.hpp"
+#include "dnsd/net/tcp_counters.hpp"
+#include "dnsd/net/tcp_sessions.hpp"
+#include "zones/epoch.hpp"
 
 namespace countersign::dnsd {
-
-struct TcpLimits {
-  unsigned max_connections = 1000;
-  // From one complete query (or the start) to the next, and for a client to take an answer.
-  std::chrono::milliseconds idle_timeout{10'000};
-};
 
 class TcpServer {
  public:
@@ -30,47 +27,56 @@ class TcpServer {
   TcpServer(const TcpServer&) = delete;
   TcpServer& operator=(const TcpServer&) = delete;
 
-  // `socket` listens; `family` is AF_INET or AF_INET6.
-  void serve(base::Descriptor socket, int family);
-  // No new connections; idle ones are closed, answers on their way are finished.
+  // `socket` listens. Error: Io, when the system has no descriptor or memory to wait for it with.
+  [[nodiscard]] base::Result<void> serve(base::Descriptor socket);
+  // From now on; what is beyond them is closed, the longest idle first.
+  void set_limits(TcpLimits limits);
+  // No new connections. What has arrived is answered and answers on their way are finished; then all are closed.
   void stop();
 
   [[nodiscard]] std::size_t connections() const { return sessions_.size(); }
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const TcpCounters& tcp_counters() const { return tcp_counters_; }
   [[nodiscard]] SeenRing& seen() { return seen_; }
 
  private:
-  using Stream = boost::beast::basic_stream<asio::ip::tcp>;
-  struct Session {
-    explicit Session(asio::ip::tcp::socket socket) : stream(std::move(socket)) {}
-    Stream stream;
-    base::SocketAddress client;
-    boost::beast::flat_buffer input;
-    std::vector<std::byte> output;
-    bool writing = false;
-    bool closing = false;
-  };
-  using Sessions = std::list<Session>;
-  enum class Outcome { NeedsMore, Full, Close };
+  using TimePoint = TcpSessions::TimePoint;
+  class Peer;
 
-  [[nodiscard]] asio::awaitable<void> accept(std::list<asio::ip::tcp::acceptor>::iterator acceptor);
-  void admit(asio::ip::tcp::socket socket);
-  void make_room();
-  [[nodiscard]] asio::awaitable<void> converse(Sessions::iterator session);
-  [[nodiscard]] Outcome answer_all(Session& session);
-  void answer(Session& session, base::Bytes query);
-  void touch(Sessions::iterator session);
+  void wait();
+  void serve_ready();
+  void serve_event(std::uint64_t data);
+  void accept_waiting(int listener);
+  void accept_failed(int reason);
+  void admit(base::Descriptor socket, const sockaddr_storage& client, socklen_t length);
+  void read_from(TcpSession& session);
+  void write_to(TcpSession& session);
+  void take_step(TcpSession& session, const Peer& peer, TcpConversation::Wants wants);
+  void throw_away_input(const TcpSession& session);
+  void end(TcpSession& session, base::Counter* reason);
+  void listen_for(std::uint32_t events);
 
-  asio::io_context& context_;
+  void start_sweeping();
+  void sweep();
+  void end_if_drained();
+
+  [[nodiscard]] std::size_t answer(const TcpSession& session, base::Bytes query, base::MutableBytes place);
+
   const Responder& responder_;
   zones::Epochs::Reader& reader_;
-  TcpLimits limits_;
-  bool stopping_ = false;
-  std::list<asio::ip::tcp::acceptor> acceptors_;
-  Sessions sessions_;  // the one that has been idle longest first
-  std::vector<std::byte> scratch_;
+  TcpSessions sessions_;
+  asio::posix::stream_descriptor epoll_;
+  asio::steady_timer sweeper_;
+  std::vector<base::Descriptor> listeners_;
+  TcpBuffers buffers_;
   Query query_;
+  TimePoint now_;
+  TimePoint last_complaint_{};
+  bool sweeping_ = false;
+  bool accepting_ = true;  // false for a moment when the system gives no more connections
+  bool stopping_ = false;
   Counters counters_;
+  TcpCounters tcp_counters_;
   SeenRing seen_;
 };
 

@@ -2,11 +2,11 @@
 
 #include <cerrno>
 
+#include "dnsd/answer/dns_constants.hpp"
+#include "dnsd/net/moment.hpp"
+
 namespace countersign::dnsd {
 namespace {
-
-// A DNS header alone (RFC 1035 §4.1.1).
-constexpr std::size_t kHeaderLength = 12;
 
 // The answer's source has to be the query's destination. The interface is left to the routing table, which may know a
 // better way back; only a link-local address means nothing without one.
@@ -28,6 +28,7 @@ UdpBatch::UdpBatch() : packets_(kSlots * kStride) {
     queries_[i].packet = packets_.data() + i * kStride;
     queries_[i].capacity = kSlotSize;
     queries_[i].transport = Transport::Udp;
+    queries_[i].client = reinterpret_cast<const sockaddr*>(&clients_[i]);
     buffers_[i] = {queries_[i].packet, kSlotSize};
     msghdr& message = messages_[i].msg_hdr;
     message.msg_name = &clients_[i];
@@ -63,6 +64,8 @@ std::size_t UdpBatch::receive(int fd, UdpCounters& counters) {
 }
 
 void UdpBatch::answer(const Responder& responder, Counters& counters, SeenRing* ring) {
+  Moment moment = read_moment();
+  for (std::size_t i = 0; i < used_; ++i) queries_[i].moment = moment;
   // Three passes: while one query's slot or node is on its way from memory, the others are worked on.
   for (std::size_t i = 0; i < used_; ++i) responder.parse(queries_[i], counters);
   for (std::size_t i = 0; i < used_; ++i) responder.find(queries_[i]);

@@ -18,7 +18,7 @@ namespace countersign::dnsd {
 
 // What the network did to a worker, besides the queries themselves.
 struct UdpCounters {
-  base::Counter cut;             // longer than a slot: answered FORMERR
+  base::Counter cut;             // longer than a slot: answered by its header alone
   base::Counter receive_errors;  // recvmmsg failed
   base::Counter send_errors;     // an answer that the kernel did not take
 };

@@ -45,7 +45,6 @@ base::Result<void> UdpWorker::start() {
   base::Result<void> result;
   try {
     thread_ = std::thread([this] { run(); });
-    pthread_setname_np(thread_.native_handle(), fmt::format("udp-{}", number_).c_str());
   } catch (const std::system_error& error) {
     result = base::fail(ErrorCode::Io, "cannot start a UDP worker: {}", error.what());
   }
@@ -64,6 +63,8 @@ void UdpWorker::join() {
 }
 
 void UdpWorker::run() {
+  // By the thread itself: for another's name a hardened process would need /proc, which is closed to it.
+  pthread_setname_np(pthread_self(), fmt::format("udp-{}", number_).c_str());
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (!serve_all()) sleep();
   }

@@ -10,6 +10,8 @@
 
 namespace {
 
+using countersign::dnsd::AnswerSettings;
+using countersign::dnsd::CookieSecret;
 using countersign::dnsd::Query;
 using countersign::dnsd::Transport;
 using countersign::tests::AnswerFixture;
@@ -17,7 +19,11 @@ using countersign::tests::Packet;
 using countersign::tests::standard_zones;
 
 std::unique_ptr<AnswerFixture> make_server(std::uint16_t max_udp_payload) {
-  auto server = std::make_unique<AnswerFixture>(standard_zones(), max_udp_payload);
+  AnswerSettings settings{.max_udp_payload = max_udp_payload,
+                          .nsid = "ns1.site-a",
+                          .version = "a version",
+                          .cookie_secrets = {CookieSecret{std::byte{1}}, CookieSecret{std::byte{2}}}};
+  auto server = std::make_unique<AnswerFixture>(standard_zones(), std::move(settings));
   server->publish("example.com.auth.example.net", {"one", "two"});
   server->publish("_acme-challenge.example.com", {std::string(255, 'x')});
   std::vector<std::string> values;

@@ -14,7 +14,7 @@ namespace countersign::tests {
 
 namespace rcode {
 inline constexpr unsigned kNoError = 0, kFormErr = 1, kServFail = 2, kNxDomain = 3, kNotImp = 4, kRefused = 5,
-                          kBadVers = 16;
+                          kNotAuth = 9, kBadVers = 16, kBadCookie = 23;
 }  // namespace rcode
 
 // "auth.example.net. 1 IN SOA ns1... hostmaster... SERIAL ... MINIMUM": the one record of the authority section.

@@ -1,4 +1,4 @@
-// RFC 6891: EDNS(0). Cookies, NSID and extended errors are options like any other that is not known.
+// RFC 6891: EDNS(0), with nothing configured that an option could ask for.
 #include "tests/protocol/expect.hpp"
 
 namespace countersign::tests {
@@ -34,7 +34,8 @@ TEST_CASE("RFC 6891 §6.1.1: OPT comes back when it was sent and only then", "[p
     REQUIRE(with.message.opt->version == 0);
     REQUIRE(with.message.opt->size == 1232);
     REQUIRE(with.message.opt->flags == 0);
-    REQUIRE(with.message.opt->options.empty());
+    // An extended error comes without being asked for (RFC 8914 §3).
+    REQUIRE((with.message.opt->options.empty() || with.message.rcode == rcode::kRefused));
     REQUIRE(with.message.rcode == without.message.rcode);
     REQUIRE(with.message.answer == without.message.answer);
     REQUIRE(with.message.authority == without.message.authority);
@@ -185,6 +186,31 @@ TEST_CASE("RFC 6891 §7: errors have an OPT when the query had one", "[protocol]
   Reply reply = server.ask("outside.test A edns do");
   REQUIRE(reply.message.opt->flags == 0x8000);
   REQUIRE(reply.counters == "queries_udp responses refused edns");
+}
+
+TEST_CASE("RFC 6891 §6.1.1: a format error has an OPT too, when the query's could be read", "[protocol]") {
+  AnswerFixture server;
+  Packet address = RawRecord{.owner = wire_name("a.test"), .type = 1, .rdata = Packet(4, '\1')}.wire();
+  for (bool answer : {true, false}) {
+    QueryBuilder query("www.auth.example.net A edns");
+    Reply reply = server.send((answer ? query.answer(address) : query.authority(address)).build());
+    REQUIRE(reply.message.rcode == rcode::kFormErr);
+    REQUIRE(reply.message.opt);
+    REQUIRE(reply.counters == "queries_udp responses formerr edns");
+  }
+}
+
+TEST_CASE("RFC 6891 §6.1.3: what options mean in another version is not judged", "[protocol]") {
+  AnswerFixture server(standard_zones(), dnsd::AnswerSettings{.cookie_secrets = {dnsd::CookieSecret{}}});
+  REQUIRE(server.ask("www.auth.example.net A version=1 option=10:010203").message.rcode == rcode::kBadVers);
+  REQUIRE(server.ask_tcp("www.auth.example.net A version=1 option=11:01").message.rcode == rcode::kBadVers);
+  REQUIRE(server.ask("www.auth.example.net A option=10:010203").message.rcode == rcode::kFormErr);
+}
+
+TEST_CASE("RFC 6891 §6.1.1: OPT and TSIG belong into the additional section", "[protocol]") {
+  AnswerFixture server;
+  Packet opt = RawOpt{}.wire();
+  REQUIRE(server.send(QueryBuilder("auth.example.net IXFR").authority(opt).build()).message.rcode == rcode::kFormErr);
 }
 
 }  // namespace countersign::tests

@@ -18,22 +18,42 @@ struct NamedCounter {
   std::string_view name;
   base::Counter Counters::* counter;
 };
+// In the order in which tests name them. Types have a check of their own.
 constexpr auto kCounters = std::to_array<NamedCounter>({{"queries_udp", &Counters::queries_udp},
                                                         {"queries_tcp", &Counters::queries_tcp},
                                                         {"responses", &Counters::responses},
                                                         {"dropped_short", &Counters::dropped_short},
                                                         {"dropped_response", &Counters::dropped_response},
+                                                        {"dropped_rate", &Counters::dropped_rate},
                                                         {"noerror", &Counters::noerror},
                                                         {"nxdomain", &Counters::nxdomain},
                                                         {"formerr", &Counters::formerr},
                                                         {"notimp", &Counters::notimp},
                                                         {"refused", &Counters::refused},
+                                                        {"notauth", &Counters::notauth},
                                                         {"badvers", &Counters::badvers},
+                                                        {"badcookie", &Counters::badcookie},
                                                         {"nodata", &Counters::nodata},
                                                         {"referral", &Counters::referral},
                                                         {"truncated", &Counters::truncated},
-                                                        {"edns", &Counters::edns}});
-static_assert(sizeof(Counters) == std::size(kCounters) * sizeof(base::Counter), "a counter is missing in the table");
+                                                        {"edns", &Counters::edns},
+                                                        {"cookies_valid", &Counters::cookies_valid},
+                                                        {"cookies_invalid", &Counters::cookies_invalid},
+                                                        {"cookies_client", &Counters::cookies_client},
+                                                        {"rate_limited", &Counters::rate_limited},
+                                                        {"slipped", &Counters::slipped}});
+constexpr std::ptrdiff_t kTypeCounters = std::ranges::count_if(
+    dnsd::kCounterTable, [](const dnsd::CounterRow& row) { return row.family == "questions_total"; });
+static_assert(std::ssize(dnsd::kCounterTable) == std::ssize(kCounters) + kTypeCounters,
+              "a counter is missing in the table");
+
+// Of all types together: one question, one type.
+std::uint64_t read_types(const Counters& counters) {
+  std::uint64_t sum = 0;
+  for (const dnsd::CounterRow& row : dnsd::kCounterTable)
+    if (row.family == "questions_total") sum += (counters.*row.counter).read();
+  return sum;
+}
 
 using CounterValues = std::array<std::uint64_t, std::size(kCounters)>;
 
@@ -65,11 +85,14 @@ std::string find_wrong_count(const CounterValues& before, const CounterValues& a
     return total;
   };
   std::uint64_t responses = answered ? 1 : 0;
-  bool right = sum({transport == Transport::Udp ? "queries_udp" : "queries_tcp"}) == 1 &&
-               sum({"queries_udp", "queries_tcp"}) == 1 && sum({"responses"}) == responses &&
-               sum({"dropped_short", "dropped_response"}) == 1 - responses &&
-               sum({"noerror", "nxdomain", "formerr", "notimp", "refused", "badvers"}) == responses &&
-               sum({"nodata", "referral", "truncated"}) <= 1 + sum({"truncated"});
+  bool right =
+      sum({transport == Transport::Udp ? "queries_udp" : "queries_tcp"}) == 1 &&
+      sum({"queries_udp", "queries_tcp"}) == 1 && sum({"responses"}) == responses &&
+      sum({"dropped_short", "dropped_response", "dropped_rate"}) == 1 - responses &&
+      sum({"noerror", "nxdomain", "formerr", "notimp", "refused", "notauth", "badvers", "badcookie"}) == responses &&
+      sum({"cookies_valid", "cookies_invalid", "cookies_client"}) <= sum({"edns"}) &&
+      sum({"rate_limited"}) == sum({"dropped_rate", "slipped"}) &&
+      sum({"nodata", "referral", "truncated"}) <= 1 + sum({"truncated"});
   return right ? "" : "counters do not add up: " + moved(before, after);
 }
 
@@ -142,14 +165,29 @@ std::vector<zones::StaticZone> build_zones(const std::vector<ZoneText>& zones) {
 }
 
 AnswerFixture::AnswerFixture(const std::vector<ZoneText>& zones, std::uint16_t max_udp_payload)
+    : AnswerFixture(zones, dnsd::AnswerSettings{.max_udp_payload = max_udp_payload}) {}
+
+AnswerFixture::AnswerFixture(const std::vector<ZoneText>& zones, dnsd::AnswerSettings settings)
     : reader_(epochs_.add_reader()),
       table_(epochs_),
-      records_(build_zones(zones), {.ttl = 1, .max_values = 16, .max_udp_payload = max_udp_payload}, table_),
+      records_(build_zones(zones), {.ttl = 1, .max_values = 16, .max_udp_payload = settings.max_udp_payload}, table_),
       serials_(zones.size(), kFirstSerial),
-      max_udp_payload_(max_udp_payload),
-      responder_(table_, max_udp_payload) {
+      max_udp_payload_(settings.max_udp_payload),
+      responder_(table_, std::make_unique<dnsd::AnswerSettings>(std::move(settings))) {
+  come_from("192.0.2.1");
   records_.publish_static();
   for (std::size_t zone = 0; zone < serials_.size(); ++zone) records_.publish_serial(zone, serials_[zone]);
+}
+
+void AnswerFixture::come_from(std::string_view client) {
+  auto address = base::SocketAddress::parse(client, 40'000);
+  if (!address) throw std::runtime_error(address.error().message);
+  client_ = *address;
+}
+
+void AnswerFixture::use(dnsd::AnswerSettings settings) {
+  max_udp_payload_ = settings.max_udp_payload;
+  static_cast<void>(responder_.use(std::make_unique<dnsd::AnswerSettings>(std::move(settings))));
 }
 
 Reply AnswerFixture::ask(std::string_view text, Transport transport) {
@@ -165,6 +203,8 @@ Packet AnswerFixture::respond(const Packet& packet, Transport transport, dnsd::Q
   slot.capacity = capacity;
   slot.length = packet.size();
   slot.transport = transport;
+  slot.client = client_.data();
+  slot.moment = moment_;
   zones::ReadScope scope(reader_);
   std::size_t length = responder_.respond(slot, counters_, seen_);
   if (length > capacity) throw std::runtime_error("a response longer than its buffer");
@@ -176,6 +216,7 @@ Reply AnswerFixture::send(const Packet& packet, Transport transport) {
   Reply reply;
   reply.query = packet;
   CounterValues before = read_counters(counters_);
+  std::uint64_t types_before = read_types(counters_);
   reply.response = respond(packet, transport, *slot_, std::byte{0xa5});
   CounterValues after = read_counters(counters_);
   reply.counters = moved(before, after);
@@ -183,7 +224,9 @@ Reply AnswerFixture::send(const Packet& packet, Transport transport) {
   reply.seen = seen_;
   reply.seen.name = {};
   reply.seen_name = seen_name_;
-  std::string broken = find_broken_rule(packet, reply.response, transport, max_udp_payload_);
+  bool limited = reply.counters.find("dropped_rate") != std::string::npos;
+  std::string broken = limited ? "" : find_broken_rule(packet, reply.response, transport, max_udp_payload_);
+  if (read_types(counters_) - types_before > 1) broken = "one question counted as two types";
   if (broken.empty()) broken = find_wrong_count(before, after, transport, reply.answered);
   if (!broken.empty())
     throw std::runtime_error(

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/socket_address.hpp"
 #include "dnsd/answer/responder.hpp"
 #include "tests/support/dns_message.hpp"
 #include "zones/zone_records.hpp"
@@ -45,6 +46,13 @@ struct Reply {
 class AnswerFixture {
  public:
   explicit AnswerFixture(const std::vector<ZoneText>& zones = standard_zones(), std::uint16_t max_udp_payload = 1232);
+  AnswerFixture(const std::vector<ZoneText>& zones, dnsd::AnswerSettings settings);
+
+  // Who asks from now on ("192.0.2.1", "2001:db8::1"), and when. At first it is 192.0.2.1, at a time of its own.
+  void come_from(std::string_view client);
+  void set_moment(dnsd::Moment moment) { moment_ = moment; }
+  // As a reload does.
+  void use(dnsd::AnswerSettings settings);
 
   // Throws std::runtime_error when the response breaks a rule of find_broken_rule().
   Reply ask(std::string_view text, dnsd::Transport transport = dnsd::Transport::Udp);
@@ -67,6 +75,8 @@ class AnswerFixture {
   std::vector<std::uint32_t> serials_;
   std::uint16_t max_udp_payload_;
   dnsd::Responder responder_;
+  base::SocketAddress client_;
+  dnsd::Moment moment_{.elapsed_us = 1'000'000'000, .unix_seconds = 0x6a000000};
   dnsd::Counters counters_;
   dnsd::Seen seen_;
   std::string seen_name_;

@@ -144,16 +144,17 @@ def zone_tables(address, stale, dead):
 class Countersignd:
     """
     The daemon with a configuration of its own. `restart()` and `kill()` are what the durability tests need.
+    `dns` holds further lines of the [dns] table.
     `state_mount` mounts a small tmpfs of that size over the state folder, in a private mount namespace: `seen(path)` is a path as the daemon sees it.
     """
 
-    def __init__(self, scene, address, *, zones, acme="", listen=None, name="countersignd", state_mount="", challenge=""):
+    def __init__(self, scene, address, *, zones, acme="", listen=None, name="countersignd", state_mount="", challenge="", dns=""):
         self.scene, self.address, self.name = scene, address, name
         self.program = built_program("countersignd", "dnsd")
         folder = name
         self.state = scene.path(folder, "state")
         self.socket = scene.path(folder, "run", "control.sock")
-        os.makedirs(os.path.dirname(self.socket))
+        os.makedirs(os.path.dirname(self.socket), exist_ok=True)
         if state_mount:
             os.makedirs(self.state)
         self.user = "nobody" if can_drop_to(pwd.getpwnam("nobody").pw_uid) else ""
@@ -167,6 +168,7 @@ log_level = "info"
 [dns]
 listen = {json.dumps(listen)}
 workers = 1
+{dns}
 
 {challenge}
 {zones}

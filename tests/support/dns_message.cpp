@@ -227,6 +227,18 @@ std::string Message::flags() const {
   return text;
 }
 
+std::optional<Packet> Message::option(unsigned code) const {
+  std::string_view octets = opt ? std::string_view(opt->options) : std::string_view();
+  auto u16 = [&](std::size_t at) {
+    return (static_cast<unsigned char>(octets[at]) << 8U) | static_cast<unsigned char>(octets[at + 1]);
+  };
+  while (octets.size() >= 4) {
+    if (u16(0) == static_cast<int>(code)) return Packet(octets.substr(4, static_cast<std::size_t>(u16(2))));
+    octets.remove_prefix(4 + static_cast<std::size_t>(u16(2)));
+  }
+  return std::nullopt;
+}
+
 namespace {
 
 Lines section_lines(const ldns_rr_list* records) {
@@ -299,7 +311,12 @@ base::Result<Message> decode(std::string_view packet) {
                   .authority = section_lines(ldns_pkt_authority(raw)),
                   .additional = section_lines(ldns_pkt_additional(raw)),
                   .opt = {},
+                  .tsig = {},
                   .size = packet.size()};
+  if (const ldns_rr* tsig = ldns_pkt_tsig(raw)) {
+    LdnsText text(ldns_rr2str(tsig));
+    message.tsig = text.get();
+  }
   if (ldns_pkt_edns(raw)) {
     message.opt = read_opt(raw);
     message.rcode |= static_cast<unsigned>(ldns_pkt_edns_extended_rcode(raw)) << 4U;

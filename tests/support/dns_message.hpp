@@ -95,7 +95,11 @@ struct Message {
   // "www.example. 1 IN TXT "v"", without the OPT.
   Lines answer, authority, additional;
   std::optional<Opt> opt;
+  std::string tsig;  // "key. 0 ANY TSIG ...", "" when there is none
   std::size_t size = 0;
+
+  // The data of an option of the OPT; absent when there is no such option.
+  [[nodiscard]] std::optional<Packet> option(unsigned code) const;
 
   // The header bits that are set, in the order of the wire: "qr aa rd".
   [[nodiscard]] std::string flags() const;

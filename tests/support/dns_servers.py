@@ -13,8 +13,8 @@ from isolation import isolated
 from processes import FixtureError, find_program
 
 
-def start_nsd(scene, name, address, zones):
-    """NSD with {zone: master file}."""
+def start_nsd(scene, name, address, zones, options=()):
+    """NSD with {zone: master file}; `options` are further lines of its server clause."""
     text = [
         "server:",
         f"    ip-address: {address}@53",
@@ -29,6 +29,7 @@ def start_nsd(scene, name, address, zones):
         "    server-count: 1",
         "    rrl-ratelimit: 0",
         "    hide-version: yes",
+        *(f"    {option}" for option in options),
         "remote-control:",
         "    control-enable: no",
     ]

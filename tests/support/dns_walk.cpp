@@ -11,7 +11,8 @@ namespace countersign::tests {
 namespace {
 
 constexpr std::size_t kHeader = 12;
-constexpr unsigned kNs = 2, kCname = 5, kSoa = 6, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kSrv = 33, kOpt = 41;
+constexpr unsigned kNs = 2, kCname = 5, kSoa = 6, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kSrv = 33, kOpt = 41,
+                   kTsig = 250;
 
 class Walk {
  public:
@@ -39,12 +40,14 @@ class Walk {
   bool question();
   bool record(std::size_t section);
   bool rdata(unsigned type, std::size_t end);
+  bool tsig(std::size_t end);
   bool strings(std::size_t end);
 
   std::string_view packet_;
   std::size_t at_ = 0;
   std::set<std::size_t> labels_;  // where a label of a checked name begins: all that a pointer may point to
   unsigned opts_ = 0;
+  unsigned question_class_ = 1;
   std::string defect_;
 };
 
@@ -98,7 +101,8 @@ bool Walk::follow(std::size_t pointer, std::size_t before, std::size_t length) {
 
 bool Walk::question() {
   if (!name(Compression::Forbidden) || !need(4)) return false;
-  at_ += 4;
+  at_ += 2;
+  question_class_ = take_u16();
   return true;
 }
 
@@ -125,7 +129,13 @@ bool Walk::record(std::size_t section) {
     }
     return true;
   }
-  if (klass != 1) return fail("a record of another class than IN");
+  if (type == kTsig) {
+    // RFC 8945 §5.1: the last record; §4.2: of class ANY and TTL 0, its names uncompressed.
+    if (section != 2 || end != packet_.size()) return fail("a TSIG that is not the last record");
+    if (klass != 255) return fail("a TSIG of another class than ANY");
+    return tsig(end);
+  }
+  if (klass != (type == kTxt ? question_class_ : 1U)) return fail("a record of another class than the question");
   if (!rdata(type, end)) return false;
   if (at_ != end) return fail(fmt::format("RDLENGTH and RDATA of type {} differ", type));
   return true;
@@ -139,6 +149,17 @@ bool Walk::strings(std::size_t end) {
     at_ += length;
   }
   return true;
+}
+
+bool Walk::tsig(std::size_t end) {
+  if (!name(Compression::Forbidden) || end < at_ || end - at_ < 16) return fail("a TSIG that is too short");
+  at_ += 8;
+  std::size_t mac = take_u16();
+  if (end - at_ < mac + 6) return fail("a MAC longer than its TSIG");
+  at_ += mac + 4;
+  std::size_t other = take_u16();
+  at_ += other;
+  return at_ == end ? true : fail("RDLENGTH and RDATA of a TSIG differ");
 }
 
 bool Walk::rdata(unsigned type, std::size_t end) {

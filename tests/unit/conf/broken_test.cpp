@@ -80,6 +80,47 @@ TEST_CASE("a table in the wrong shape says which brackets to write", "[conf]") {
   });
 }
 
+TEST_CASE("what is wrong in a table within a table is said with its whole name", "[conf]") {
+  check_all({
+      {kZone + "[dns]\nrate_limit = { response_per_second = 1, slip = \"2\", x = 1 }\n",
+       "f:6:16: dns.rate_limit.response_per_second: unknown key; the nearest known one is \"responses_per_second\"\n"
+       "f:6:48: dns.rate_limit.slip: is a string; write a whole number, without quotes\n"
+       "f:6:53: dns.rate_limit.x: unknown key; the nearest known one is \"slip\"\n"},
+      {kZone + "[dns.rate_limit]\nresponses_per_second = 1000001\nslip = 101\nworkers = 3\n",
+       "f:6:24: dns.rate_limit.responses_per_second: 1000001 is out of range; write 0 to 1000000\n"
+       "f:7:8: dns.rate_limit.slip: 101 is out of range; write 0 to 100\n"
+       "f:8:1: dns.rate_limit.workers: unknown key here; it belongs in [dns]\n"},
+      {kZone + "[dns]\nrate_limit = 200\n", "f:6:14: dns.rate_limit: is an integer; write a table, [dns.rate_limit]\n"},
+      {kZone + "[dns]\nrate_limt = {}\n",
+       "f:6:1: dns.rate_limt: unknown table; the nearest known one is \"rate_limit\"\n"},
+      {kZone + "[[dns.rate_limit]]\n",
+       "f:5:7: dns.rate_limit: is an array; write [dns.rate_limit], once and with one bracket\n"},
+      {kZone + "[rate_limit]\nslip = 1\n", "f:5:2: rate_limit: unknown here; it is written [dns.rate_limit]\n"},
+      {"\"dns.rate_limit\" = { slip = 1 }\n" + kZone,
+       "f:1:1: \"dns.rate_limit\": unknown table; the nearest known one is \"state_dir\"\n"},
+      {kZone + "[acme]\nslip = 1\n", "f:6:1: acme.slip: unknown key here; it belongs in [dns.rate_limit]\n"},
+      {kZone + "[dns.rate_limit.slip]\n",
+       "f:5:1: dns.rate_limit.slip: is a table; write a whole number, without quotes\n"},
+  });
+}
+
+TEST_CASE("what this server says of itself is printable and short", "[conf]") {
+  check_all({
+      {kZone + "[dns]\nnsid = \"" + std::string(65, 'n') + "\"\nversion = \"a\\nb\"\ncookie_secret_file = \"c\"\n",
+       "f:6:8: dns.nsid: \"" + std::string(65, 'n') +
+           "\" is longer than 64 octets; write a shorter text\n"
+           "f:7:11: dns.version: \"a\\x0ab\" has a character in it that is not printable ASCII; remove it\n"
+           "f:8:22: dns.cookie_secret_file: \"c\" is a relative path; write an absolute one, beginning with \"/\"\n"},
+      {kZone + "[dns]\nnsid = \"ü\"\nversion = \"" + std::string(256, 'v') + "\"\n",
+       "f:6:8: dns.nsid: \"ü\" has a character in it that is not printable ASCII; remove it\n"
+       "f:7:11: dns.version: \"" +
+           std::string(80, 'v') + "...\" is longer than 255 octets; write a shorter text\n"},
+  });
+  CHECK(printed(load_text(kZone + "[dns]\nnsid = \"" + std::string(64, 'n') + "\"\nversion = \"" +
+                          std::string(255, 'v') + "\"\n"))
+            .empty());
+}
+
 TEST_CASE("a wrong type is said at the value", "[conf]") {
   check_all({
       {"user = 5\n" + kZone, "f:1:8: user: is an integer; write text in quotes\n"},
@@ -101,6 +142,8 @@ TEST_CASE("a wrong type is said at the value", "[conf]") {
 
 TEST_CASE("a value out of its range says the range", "[conf]") {
   check_all({
+      {kZone + "[dns]\ntcp_max_per_address = 0\n",
+       "f:6:23: dns.tcp_max_per_address: 0 is out of range; write 1 to 100000\n"},
       {kZone + "[dns]\nworkers = 257\nmax_udp_payload = 511\ntcp_max_connections = 0\ntcp_idle_timeout = \"11m\"\n",
        "f:6:11: dns.workers: 257 is out of range; write 0 to 256\n"
        "f:7:19: dns.max_udp_payload: 511 is out of range; write 512 to 1400\n"
@@ -213,7 +256,7 @@ TEST_CASE("problems come in the order of the file, whatever found them", "[conf]
               "f:1:1: zzz: unknown key; the nearest known one is \"dns\"\n"
               "f:3:14: challenge.max_values: 0 is out of range; write 1 to 64\n"
               "f:5:11: dns.workers: 999 is out of range; write 0 to 256\n"
-              "f:6:1: dns.nope: unknown key; the nearest known one is \"listen\"\n"
+              "f:6:1: dns.nope: unknown key; the nearest known one is \"nsid\"\n"
               "f:7:1: zone[1].nameservers: is missing; add nameservers = [\"ns1.auth.example.net\"]\n"
               "f:7:1: zone[1].hostmaster: is missing; add hostmaster = \"hostmaster@example.net\"\n"
               "f:10:6: acme.ca: \"x\" is not a known CA; the nearest one is \"google\"; or write its https:// "

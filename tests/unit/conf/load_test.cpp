@@ -52,6 +52,12 @@ TEST_CASE("a zone alone is a whole configuration, and the rest has its defaults"
   REQUIRE(config.dns.listen.size() == 2);
   CHECK(config.dns.listen[0].text() == "0.0.0.0:53");
   CHECK(config.dns.listen[1].text() == "[::]:53");
+  CHECK(config.dns.tcp_max_per_address == 200);
+  CHECK(config.dns.nsid.empty());
+  CHECK(config.dns.version.empty());
+  CHECK(config.dns.cookie_secret_file.empty());
+  CHECK(config.dns.rate_limit.responses_per_second == 200);
+  CHECK(config.dns.rate_limit.slip == 2);
   CHECK(config.challenge.lifetime == milliseconds(3'600'000));
   CHECK(config.acme.ca == "letsencrypt");
   REQUIRE(config.zones.size() == 1);
@@ -73,6 +79,11 @@ workers = 3
 max_udp_payload = 1400
 tcp_max_connections = 100000
 tcp_idle_timeout = "2500ms"
+tcp_max_per_address = 100000
+nsid = "ns1 ~ Vienna"
+version = "none of your business"
+cookie_secret_file = "/etc/countersign/cookie.secret"
+rate_limit = { responses_per_second = 0, slip = 100 }
 [[zone]]
 name = "Auth.Example.NET."
 nameservers = ["ns1.auth.example.net", "ns2.example.org."]
@@ -111,6 +122,12 @@ resolver = "127.0.0.1"
   CHECK(config.dns.max_udp_payload == 1400);
   CHECK(config.dns.tcp_max_connections == 100'000);
   CHECK(config.dns.tcp_idle_timeout == milliseconds(2500));
+  CHECK(config.dns.tcp_max_per_address == 100'000);
+  CHECK(config.dns.nsid == "ns1 ~ Vienna");
+  CHECK(config.dns.version == "none of your business");
+  CHECK(config.dns.cookie_secret_file == "/etc/countersign/cookie.secret");
+  CHECK(config.dns.rate_limit.responses_per_second == 0);
+  CHECK(config.dns.rate_limit.slip == 100);
   REQUIRE(config.zones.size() == 2);
   const Zone& zone = config.zones[0];
   CHECK(zone.name.text() == "auth.example.net");
@@ -118,10 +135,10 @@ resolver = "127.0.0.1"
   CHECK(zone.nameservers[1].text() == "ns2.example.org");
   CHECK(zone.file == "/etc/countersign/auth.zone");
   CHECK(zone.negative_ttl == seconds(86'400));
-  CHECK(zone.at.line == 12);
+  CHECK(zone.at.line == 17);
   CHECK(zone.at.column == 1);
   CHECK(config.zones[1].name.text() == "_acme-challenge.example.org");
-  CHECK(config.zones[1].at.line == 20);
+  CHECK(config.zones[1].at.line == 25);
   CHECK(config.challenge.ttl == seconds(0));
   CHECK(config.challenge.lifetime == milliseconds(2 * 86'400'000));
   CHECK(config.challenge.max_values == 64);
@@ -152,6 +169,23 @@ TEST_CASE("the local part of the hostmaster is one label, dots and all (RFC 1035
   REQUIRE(printed(loaded).empty());
   CHECK(loaded.config.zones[0].hostmaster.text() == R"(john\.doe.example.net)");
   CHECK(loaded.config.zones[0].hostmaster.first_label() == "john.doe");
+}
+
+TEST_CASE("a table within a table may be written in every way that TOML has", "[conf]") {
+  for (std::string_view text : {"[dns]\nrate_limit = { responses_per_second = 7, slip = 3 }\n",
+                                "[dns.rate_limit]\nresponses_per_second = 7\nslip = 3\n",
+                                "[dns]\nrate_limit.responses_per_second = 7\nrate_limit.slip = 3\n",
+                                "[dns]\nworkers = 1\n[dns.rate_limit]\nslip = 3\nresponses_per_second = 7\n"}) {
+    INFO(text);
+    Loaded loaded = load_text(kZone + std::string(text));
+    CHECK(printed(loaded).empty());
+    CHECK(loaded.config.dns.rate_limit.responses_per_second == 7);
+    CHECK(loaded.config.dns.rate_limit.slip == 3);
+  }
+  Loaded half = load_text(kZone + "[dns.rate_limit]\nslip = 0\n");
+  CHECK(printed(half).empty());
+  CHECK(half.config.dns.rate_limit.responses_per_second == 200);
+  CHECK(half.config.dns.rate_limit.slip == 0);
 }
 
 TEST_CASE("zones may also be written as inline tables", "[conf]") {

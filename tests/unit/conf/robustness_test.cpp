@@ -49,7 +49,8 @@ TEST_CASE("random octets are never more than a problem", "[conf]") {
 }
 
 TEST_CASE("random pieces of TOML are never more than a problem", "[conf]") {
-  constexpr std::array<std::string_view, 44> pieces{"[",          "]",        "[[",
+  constexpr std::array<std::string_view, 47> pieces{"rate_limit", "slip",     "dns.rate_limit",
+                                                    "[",          "]",        "[[",
                                                     "]]",         "zone",     "dns",
                                                     "acme",       "name",     "listen",
                                                     "=",          " = ",      "\n",

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json.hpp>
+#include <set>
 
 #include "dnsd/api/control_api.hpp"
 #include "tests/unit/dnsd/live_zone.hpp"
@@ -129,7 +130,10 @@ TEST_CASE("bad requests are refused with what is wrong, and change nothing", "[d
            Bad{"GET", "/", "", 404, "not_found"},
            Bad{"GET", "/v1", "", 404, "not_found"},
            Bad{"GET", "/v2/status", "", 404, "not_found"},
-           Bad{"GET", "/metrics", "", 404, "not_found"},
+           Bad{"GET", "/metrics/x", "", 404, "not_found"},
+           Bad{"GET", "/v1/metrics", "", 404, "not_found"},
+           Bad{"POST", "/metrics", "", 405, "method_not_allowed"},
+           Bad{"GET", "/metrics?name=x", "", 400, "invalid"},
            Bad{"GET", "/v1/txt/a/b", "", 404, "not_found"},
            Bad{"GET", "http://elsewhere/v1/status", "", 400, "invalid"},
        }) {
@@ -200,6 +204,62 @@ TEST_CASE("the status has the zones, the addresses and the sums of all counters"
   CHECK(status.at("queries").at("udp").to_number<int>() == 7);
   CHECK(status.at("queries").at("nxdomain").to_number<int>() == 1);
   CHECK(status.at("store").at("ok").as_bool());
+}
+
+namespace {
+
+// The value of a sample, as text; "" when it is not there.
+std::string sample(const std::string& metrics, const std::string& name) {
+  std::size_t at = ("\n" + metrics).find("\n" + name + " ");
+  if (at == std::string::npos) return {};
+  at += name.size() + 1;
+  return metrics.substr(at, metrics.find('\n', at) - at);
+}
+
+}  // namespace
+
+TEST_CASE("the metrics have the sums of all counters, each family once", "[dnsd][api]") {
+  Api api;
+  Counters other;
+  UdpCounters udp;
+  api.facts.counters.queries.push_back(&other);
+  api.facts.counters.udp = {&udp};
+  api.facts.started_at = base::WallTime(std::chrono::milliseconds(1'795'000'000'250));
+  api.facts.reloads.failed = 2;
+  api.facts.reloads.last_failed = true;
+  api.counters.queries_udp.add(3);
+  other.queries_udp.add(4);
+  other.nxdomain.add();
+  udp.cut.add(5);
+  REQUIRE(api.ask("PUT", "/v1/txt/a.auth.test", R"({"value":"v"})").status == 200);
+  REQUIRE(api.ask("PUT", "/v1/txt/a.auth.test", R"({"value":"w"})").status == 200);
+  ApiResponse response = api.ask("GET", "/metrics");
+  REQUIRE(response.status == 200);
+  CHECK(response.content_type == "text/plain; version=0.0.4; charset=utf-8");
+  const std::string& text = response.body;
+  INFO(text);
+  CHECK(text.ends_with('\n'));
+  CHECK(sample(text, R"(countersign_dns_queries_total{transport="udp"})") == "7");
+  CHECK(sample(text, R"(countersign_dns_queries_total{transport="tcp"})") == "0");
+  CHECK(sample(text, R"(countersign_dns_responses_total{rcode="NXDOMAIN"})") == "1");
+  CHECK(sample(text, "countersign_dns_udp_cut_total") == "5");
+  CHECK(sample(text, R"(countersign_zone_values{zone="auth.test"})") == "2");
+  CHECK(sample(text, R"(countersign_zone_names{zone="auth.test"})") == "1");
+  CHECK(std::stoul(sample(text, R"(countersign_zone_serial{zone="auth.test"})")) > 0);
+  CHECK(sample(text, "countersign_store_commits_total") == "2");
+  CHECK(sample(text, "countersign_store_ok") == "1");
+  CHECK(sample(text, "process_start_time_seconds") == "1795000000.25");
+  CHECK(std::stoul(sample(text, "process_resident_memory_bytes")) > 1'000'000);
+  CHECK(sample(text, R"(countersign_reloads_total{result="failed"})") == "2");
+  CHECK(sample(text, "countersign_config_last_reload_successful") == "0");
+  CHECK(sample(text, R"(countersign_build_info{version=")" COUNTERSIGN_VERSION R"("})") == "1");
+  for (const CounterRow& row : kCounterTable) {
+    std::string labels = row.labels.empty() ? "" : "{" + std::string(row.labels) + "}";
+    CHECK_FALSE(sample(text, "countersign_dns_" + std::string(row.family) + labels).empty());
+  }
+  std::set<std::string> families;
+  for (std::size_t at = 0; (at = text.find("# TYPE ", at)) != std::string::npos; ++at)
+    CHECK(families.insert(text.substr(at + 7, text.find(' ', at + 7) - at - 7)).second);
 }
 
 TEST_CASE("only a well-formed GET of the queries is a stream", "[dnsd][api]") {

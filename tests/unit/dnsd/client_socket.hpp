@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/descriptor.hpp"
 #include "base/socket_address.hpp"
@@ -17,7 +18,14 @@ namespace countersign::tests {
 
 class ClientSocket {
  public:
-  ClientSocket(const base::SocketAddress& server, int kind) : fd_(::socket(server.family(), kind | SOCK_CLOEXEC, 0)) {
+  // From `source` ("127.0.0.2:0"), where it matters.
+  ClientSocket(const base::SocketAddress& server, int kind, std::string_view source = {})
+      : fd_(::socket(server.family(), kind | SOCK_CLOEXEC, 0)) {
+    if (!source.empty()) {
+      auto own = base::SocketAddress::parse(source);
+      REQUIRE(own);
+      REQUIRE(bind(fd_.get(), own->data(), own->size()) == 0);
+    }
     timeval patience{5, 0};
     setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);

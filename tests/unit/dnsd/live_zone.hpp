@@ -64,7 +64,7 @@ class LiveZone {
   zones::Epochs::Reader& second_;
   zones::Epochs::Reader& third_;
   zones::NameTable table_{epochs_};
-  dnsd::Responder responder_{table_, 1232};
+  dnsd::Responder responder_{table_, std::make_unique<dnsd::AnswerSettings>()};
   std::unique_ptr<zones::Publisher> publisher_;
 };
 

@@ -19,21 +19,32 @@ struct Table {
   Epochs epochs;
   NameTable table{epochs};
   ZoneAnswers zone;
-  NameTableWriter writer{table, [this](std::string_view name) -> const ZoneAnswers* {
-                           return Name::from_wire(countersign::base::as_bytes(name))->is_within(zone.apex) ? &zone
-                                                                                                           : nullptr;
-                         }};
+  NameTableWriter live{table, zone_of()};
+  NameTableWriter draft{table, zone_of(), 0};
+  NameTableWriter& writer;
 
-  Table() {
+  enum class Kind { Live, Draft };
+  explicit Table(Kind kind = Kind::Live) : writer(kind == Kind::Live ? live : draft) {
     zone.apex = *Name::parse("zone.test");
     writer.put(zone.apex.wire(), {}, static_cast<std::uint8_t>(NodeFlag::Apex));
   }
-  void put(const std::string& name, const std::string& value) {
-    std::vector<RrsetSource> rrsets;
-    if (!value.empty()) rrsets.push_back({record_type::kTxt, 1, {value}, {}, 0});
-    writer.put(Name::parse(name)->wire(), std::move(rrsets), 0);
+  NameTableWriter::ZoneOf zone_of() {
+    return [this](std::string_view name) -> const ZoneAnswers* {
+      return Name::from_wire(countersign::base::as_bytes(name))->is_within(zone.apex) ? &zone : nullptr;
+    };
   }
-  [[nodiscard]] const Node* find(const std::string& name) const { return table.find(Name::parse(name)->wire()); }
+  void put(const std::string& name, const std::string& value) {
+    std::string answer;
+    append_record(answer, kQuestionPointer, record_type::kTxt, 1, value);
+    std::vector<RrsetSource> rrsets;
+    if (!value.empty()) rrsets.push_back({record_type::kTxt, 1, 0, answer, {}});
+    writer.put(Name::parse(name)->wire(), rrsets, 0);
+  }
+  // As readers do, on any thread, unless nobody sees it yet.
+  [[nodiscard]] const Node* find(const std::string& name) const {
+    Name parsed = *Name::parse(name);
+    return &writer == &live ? table.find(parsed.wire()) : writer.look_up(parsed.wire());
+  }
   // RDATA of the first TXT record; "-" when the name exists without one; "" when it does not exist.
   [[nodiscard]] std::string value(const std::string& name) const {
     const Node* node = find(name);
@@ -110,7 +121,8 @@ TEST_CASE("the wildcard flag follows its child", "[zones]") {
 }
 
 TEST_CASE("the table agrees with a map through thousands of random changes", "[zones]") {
-  Table t;
+  auto kind = GENERATE(Table::Kind::Live, Table::Kind::Draft);
+  Table t(kind);
   std::map<std::string, std::string> model;
   std::mt19937 random(20261122);
   for (int round = 0; round < 30'000; ++round) {
@@ -132,6 +144,27 @@ TEST_CASE("the table agrees with a map through thousands of random changes", "[z
     groups.insert(name.substr(name.find('.') + 1));
   }
   REQUIRE(t.writer.size() == 1 + model.size() + groups.size());
+}
+
+TEST_CASE("a draft is seen by nobody until it is shown, then in place of all before", "[zones]") {
+  Table t(Table::Kind::Draft);
+  t.live.put(Name::parse("old.zone.test")->wire(), {}, static_cast<std::uint8_t>(NodeFlag::Pinned));
+  for (int i = 0; i < 2000; ++i) t.put("n" + std::to_string(i) + ".zone.test", "v");
+  std::string old_name(Name::parse("old.zone.test")->wire());
+  std::string new_name(Name::parse("n1999.zone.test")->wire());
+  REQUIRE(t.table.find(old_name) != nullptr);
+  REQUIRE(t.table.find(new_name) == nullptr);
+  NameTable::View view = t.table.view();
+  auto before = t.draft.show();
+  REQUIRE(t.table.find(old_name) == nullptr);
+  REQUIRE(t.table.find(new_name) != nullptr);
+  REQUIRE(view.find(old_name) != nullptr);
+  REQUIRE(view.find(new_name) == nullptr);
+  before->free_nodes();
+  // From here on it is the table.
+  for (int i = 0; i < 5000; ++i) t.put("m" + std::to_string(i) + ".zone.test", "v");
+  REQUIRE(t.table.find(Name::parse("m4999.zone.test")->wire()) != nullptr);
+  REQUIRE(t.writer.size() == 7001);
 }
 
 TEST_CASE("readers that never stop see whole values while the table changes and grows", "[zones]") {

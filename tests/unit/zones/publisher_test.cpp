@@ -6,93 +6,17 @@
 #include <unistd.h>
 
 #include <array>
-#include <future>
 
-#include "tests/support/catch.hpp"
-#include "tests/support/fake_clock.hpp"
-#include "tests/support/temporary_folder.hpp"
-#include "zones/record_type.hpp"
+#include "tests/unit/zones/server.hpp"
 
 using namespace countersign;
 using namespace std::chrono_literals;
 using base::ErrorCode;
 using base::Name;
-using zones::PublishedValue;
+using tests::Server;
+using tests::test_config;
+using tests::Values;
 using zones::TxtChange;
-
-namespace {
-
-using Values = base::Result<std::vector<PublishedValue>>;
-
-conf::Config test_config() {
-  conf::Config config;
-  conf::Zone zone;
-  zone.name = *Name::parse("auth.test");
-  zone.nameservers = {*Name::parse("ns1.auth.test")};
-  zone.hostmaster = *Name::parse("hostmaster.auth.test");
-  for (const char* record :
-       {"ns1 A 192.0.2.1", "alias CNAME elsewhere.test.", "cut NS ns.elsewhere.test.", "fixed 60 TXT standing"})
-    zone.records.push_back({record, {}});
-  config.zones = {zone};
-  config.challenge.max_values = 3;
-  return config;
-}
-
-// A daemon's data side, with time at the test's command.
-struct Server {
-  conf::Config config;
-  tests::FakeClock& clock;
-  zones::Epochs epochs;
-  zones::NameTable table{epochs};
-  zones::Epochs::Reader& reader = epochs.add_reader();
-  std::unique_ptr<zones::Publisher> publisher;
-
-  Server(const tests::TemporaryFolder& folder, tests::FakeClock& time, conf::Config configured = test_config())
-      : config(std::move(configured)), clock(time) {
-    std::vector<conf::Problem> problems;
-    auto built = zones::build_static_zones(config, problems);
-    REQUIRE(problems.empty());
-    auto opened = zones::Publisher::open(folder.path, config, std::move(built), table, clock);
-    if (!opened) FAIL(opened.error().message);
-    publisher = std::move(*opened);
-  }
-
-  Values change(TxtChange change) {
-    std::promise<Values> promise;
-    publisher->submit(std::move(change), [&](Values values) { promise.set_value(std::move(values)); });
-    return promise.get_future().get();
-  }
-  Values add(const std::string& name, const std::string& value,
-             std::optional<std::chrono::milliseconds> lifetime = std::nullopt) {
-    return change({TxtChange::Kind::Add, *Name::parse(name), *zones::TxtValue::parse(value), "control", lifetime});
-  }
-  Values remove(const std::string& name, const std::string& value) {
-    return change({TxtChange::Kind::Remove, *Name::parse(name), *zones::TxtValue::parse(value), "", std::nullopt});
-  }
-  Values remove_all(const std::string& name) {
-    return change({TxtChange::Kind::RemoveAll, *Name::parse(name), std::nullopt, "", std::nullopt});
-  }
-  std::vector<PublishedValue> list() {
-    std::promise<Values> promise;
-    publisher->list(std::nullopt, [&](Values values) { promise.set_value(std::move(values)); });
-    return *promise.get_future().get();
-  }
-  zones::StoreSnapshot snapshot() {
-    std::promise<zones::StoreSnapshot> promise;
-    publisher->snapshot([&](base::Result<zones::StoreSnapshot> taken) { promise.set_value(*std::move(taken)); });
-    return promise.get_future().get();
-  }
-  // TXT records that readers see; -1 when the name does not exist.
-  int served(const std::string& name) {
-    zones::ReadScope scope(reader);
-    const zones::Node* node = table.find(Name::parse(name)->wire());
-    if (node == nullptr) return -1;
-    const zones::RrsetAnswer* txt = node->find(zones::record_type::kTxt);
-    return txt == nullptr ? 0 : txt->count;
-  }
-};
-
-}  // namespace
 
 TEST_CASE("an update is visible and listed when it is acknowledged, and gone when its removal is", "[zones]") {
   tests::TemporaryFolder folder;

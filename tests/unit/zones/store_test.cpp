@@ -57,6 +57,39 @@ TEST_CASE("values are kept over a restart, in the order in which they came", "[z
   REQUIRE_FALSE(store->serial(name_of("none.test"))->has_value());
 }
 
+TEST_CASE("a scan gives each name once, with its values in the order in which they came", "[zones]") {
+  TemporaryFolder folder;
+  auto file = folder.path / "store.sqlite3";
+  {
+    auto store = Store::open(file);
+    REQUIRE(store->begin());
+    REQUIRE(store->put(name_of("b.test"), {"late", "control", 2, std::nullopt, 0}));
+    REQUIRE(store->put(name_of("b.test"), {"zz", "control", 1, 100, 99}));
+    REQUIRE(store->put(name_of("b.test"), {"aa", "control", 2, 50, 48}));
+    REQUIRE(store->put(name_of("a.test"), {"one", "control", 9, std::nullopt, 0}));
+    REQUIRE(store->commit());
+  }
+  {
+    // Written by hand: not a name, and not in lower case.
+    sqlite3* raw = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &raw) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(raw,
+                         "INSERT INTO txt VALUES (x'', 'v', '', 1, NULL, 0), (x'0561', 'v', '', 1, NULL, 0),"
+                         "(x'014100', 'v', '', 1, NULL, 0)",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(raw);
+  }
+  auto store = Store::open(file);
+  std::string seen;
+  REQUIRE(store->scan([&](std::string_view name, std::span<const Store::ScannedValue> values) {
+    seen += Name::from_wire(countersign::base::as_bytes(name))->text() + ":";
+    for (const auto& value : values)
+      seen += " " + value.value + "@" + std::to_string(value.added) + (value.expires ? "!" : "");
+    seen += "\n";
+  }));
+  REQUIRE(seen == "a.test: one@9\nb.test: zz@1! aa@2! late@2\n");
+}
+
 TEST_CASE("the same value again keeps its place and takes the new deadline", "[zones]") {
   TemporaryFolder folder;
   auto store = Store::open(folder.path / "store.sqlite3");
