@@ -1,16 +1,86 @@
 #include "base/log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <poll.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 
 namespace countersign::base::log {
 namespace {
 
+// Lossy: a stderr that nobody reads must not stop the thread that answers TCP, the control socket and SIGTERM.
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (lost_ > 0 && !tell_lost(message.logger_name)) {
+      ++lost_;
+      return;
+    }
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (!put({line.data(), line.size()})) ++lost_;
+  }
+  void flush_() override {}
+
+ private:
+  [[nodiscard]] bool tell_lost(spdlog::string_view_t logger_name) {
+    std::string text =
+        format_line("log lines were lost: stderr was not read in time", {{"lines", std::to_string(lost_)}});
+    spdlog::memory_buf_t line;
+    formatter_->format(spdlog::details::log_msg(logger_name, spdlog::level::warn, text), line);
+    if (!put({line.data(), line.size()})) return false;
+    lost_ = 0;
+    return true;
+  }
+
+  // All of it, or false: nothing, or a part that the next line does not continue.
+  [[nodiscard]] bool put(std::string_view text) {
+    std::string whole;
+    if (torn_) {
+      whole = "\n" + std::string(text);
+      text = whole;
+    }
+    bool begun = false;
+    while (!text.empty()) {
+      ssize_t wrote = put_some(text);
+      if (wrote < 0 && errno == EINTR) continue;
+      if (wrote <= 0) {
+        torn_ = torn_ || begun;
+        return false;
+      }
+      begun = true;
+      text.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+    torn_ = false;
+    return true;
+  }
+
+  [[nodiscard]] static ssize_t put_some(std::string_view text) {
+    ssize_t sent = send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0 || errno != ENOTSOCK) return sent;
+    // The descriptor may be shared with other processes, so it cannot be made non-blocking. A pipe that is writable has
+    // room for PIPE_BUF octets (pipe(7)); files always are, a terminal is unless it was stopped.
+    pollfd ready{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&ready, 1, 0) < 0) return -1;
+    if ((ready.revents & POLLOUT) == 0) return 0;
+    return ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+  }
+
+  bool torn_ = false;  // the last line that went out has no end
+  std::uint64_t lost_ = 0;
+};
+
 std::shared_ptr<spdlog::logger> make_logger() {
-  auto made = std::make_shared<spdlog::logger>("countersign", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto made = std::make_shared<spdlog::logger>("countersign", std::make_shared<StderrSink>());
   // journald stamps each line itself and tells us so (systemd.exec, JOURNAL_STREAM).
   bool journald = std::getenv("JOURNAL_STREAM") != nullptr;
   made->set_pattern(journald ? "level=%l %v" : "time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v",

@@ -1,4 +1,5 @@
-// The daemon's log: one line an event on stderr, `key=value`, values quoted where they need it.
+// The daemon's log: one line an event on stderr, `key=value`, values quoted where they need it. Never waits: lines that
+// stderr has no room for are lost, and counted in a line of its own when it has room again.
 // Thread: any; never on the path of a query.
 #pragma once
 

@@ -106,6 +106,14 @@ Result<void> restrict_process(const Opened& opened, const std::optional<Account>
   return {};
 }
 
+// For this thread, which is the last one in the end: other threads' mask is older.
+void hold_signals() {
+  sigset_t held;
+  sigemptyset(&held);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&held, number);
+  pthread_sigmask(SIG_BLOCK, &held, nullptr);
+}
+
 std::string join_addresses(const std::vector<base::SocketAddress>& addresses) {
   std::string text;
   for (const base::SocketAddress& address : addresses) {
@@ -163,6 +171,9 @@ class Daemon {
     announce_ready(facts_, control_path_);
     start_watchdog();
     context_.run();
+    // Nobody looks for a signal any more, and none may cut short what is left to do: the last checkpoint, and the
+    // removal of the control socket.
+    hold_signals();
     for (auto& worker : workers_) worker->stop();
     for (auto& worker : workers_) worker->join();
   }
@@ -252,8 +263,9 @@ class Daemon {
   DaemonFacts facts_;
   std::filesystem::path control_path_;
   asio::io_context context_{1};
-  std::unique_ptr<zones::Publisher> publisher_;
+  // Before the publisher, so that they are still caught while it makes its last checkpoint.
   asio::signal_set signals_{context_, SIGTERM, SIGINT, SIGHUP};
+  std::unique_ptr<zones::Publisher> publisher_;
   asio::steady_timer drain_timer_{context_};
   std::chrono::steady_clock::time_point drain_began_{};
   bool stopping_ = false;

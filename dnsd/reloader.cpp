@@ -46,7 +46,8 @@ TcpLimits tcp_limits(const conf::Dns& dns) {
   return limits;
 }
 
-Reloader::Reloader(Target target, Source source) : target_(target), source_(std::move(source)) {}
+Reloader::Reloader(Target target, Source source)
+    : target_(target), source_(std::move(source)), patience_(target.context) {}
 
 Reloader::~Reloader() {
   if (!thread_.joinable()) return;
@@ -89,6 +90,7 @@ void Reloader::begin() {
   began_ = std::chrono::steady_clock::now();
   base::log::info("reloading", {{"file", source_.path.string()}});
   notify_reloading();
+  watch_reading();
   // Signals are the control thread's.
   sigset_t all, before;
   sigfillset(&all);
@@ -98,6 +100,8 @@ void Reloader::begin() {
     reading_->owner = this;
     thread_ = std::thread([reading = reading_, path = source_.path] { read_file(reading, path); });
   } catch (const std::system_error& error) {
+    patience_.cancel();
+    note_failed();
     base::log::error("not reloaded: no thread to read the configuration", {{"reason", error.what()}});
     end();
   }
@@ -105,6 +109,7 @@ void Reloader::begin() {
 }
 
 void Reloader::judge(const std::shared_ptr<Configuration>& read) {
+  patience_.cancel();
   thread_.join();
   if (stopping_) return;
   if (!read->problems.empty()) {
@@ -122,8 +127,7 @@ void Reloader::judge(const std::shared_ptr<Configuration>& read) {
 
 void Reloader::refuse(const Configuration& read) {
   for (const conf::Problem& problem : read.problems) base::log::error(conf::format_problem(source_.path, problem));
-  ++target_.facts.reloads.failed;
-  target_.facts.reloads.last_failed = true;
+  note_failed();
   base::log::error("not reloaded: the configuration has problems; nothing was changed",
                    {{"problems", std::to_string(read.problems.size())}});
   if (any_is_denied(read.problems) && !source_.reads_as.empty())
@@ -136,8 +140,7 @@ void Reloader::refuse(const Configuration& read) {
 void Reloader::apply(const std::shared_ptr<Configuration>& read, const base::Result<void>& published) {
   ReloadFacts& facts = target_.facts.reloads;
   if (!published) {
-    ++facts.failed;
-    facts.last_failed = true;
+    note_failed();
     base::log::error("not reloaded: the zones could not be replaced; nothing was changed",
                      {{"reason", published.error().message}});
     end();
@@ -158,6 +161,19 @@ void Reloader::apply(const std::shared_ptr<Configuration>& read, const base::Res
   base::log::info("reloaded",
                   {{"zones", std::to_string(config.zones.size())}, {"milliseconds", std::to_string(took.count())}});
   end();
+}
+
+void Reloader::note_failed() {
+  ++target_.facts.reloads.failed;
+  target_.facts.reloads.last_failed = true;
+}
+
+// Until the file is read, further reloads wait: who asks for them has to learn why nothing happens.
+void Reloader::watch_reading() {
+  patience_.expires_after(kReadingPatience);
+  patience_.async_wait([this](boost::system::error_code error) {
+    if (!error) base::log::warn("the configuration is still being read; a file of it may be a pipe, or its disk hang");
+  });
 }
 
 void Reloader::end() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -65,12 +66,15 @@ class Reloader {
   void judge(const std::shared_ptr<Configuration>& read);
   void apply(const std::shared_ptr<Configuration>& read, const base::Result<void>& published);
   void refuse(const Configuration& read);
+  void note_failed();
+  void watch_reading();
   void end();
 
   Target target_;
   Source source_;
   std::thread thread_;
   std::shared_ptr<Reading> reading_;
+  asio::steady_timer patience_;
   bool busy_ = false;
   bool again_ = false;
   bool stopping_ = false;

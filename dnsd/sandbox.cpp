@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -109,9 +110,18 @@ void add_conditional_rules(FilterBuilder& filter) {
     filter.allow_when("ioctl", {equals(1, static_cast<unsigned>(request))});
 }
 
+// Asked by itself, because seccomp_load() has the same EINVAL for a kernel without filters and for a filter that this
+// kernel does not accept: the first is gone on without, the second must not be.
+bool kernel_has_filters() {
+  std::uint32_t action = SECCOMP_RET_KILL_PROCESS;
+  if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0) return true;
+  // Older than the question, or than the action (both Linux 4.14): without a filter to read, EFAULT means yes.
+  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) < 0 && errno != EINVAL && errno != ENOSYS;
+}
+
 // False: this kernel has no filters.
 Result<bool> load_filter() {
-  if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) return false;
+  if (!kernel_has_filters()) return false;
   Filter context(seccomp_init(kOtherwise));
   if (!context) return failure("a filter for this architecture", ENOSYS);
   FilterBuilder filter(context.get());
@@ -129,7 +139,6 @@ Result<bool> load_filter() {
   // The kernel's own reason, instead of ECANCELED for all of them.
   seccomp_attr_set(context.get(), SCMP_FLTATR_API_SYSRAWRC, 1);
   int result = seccomp_load(context.get());
-  if (result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP) return false;
   if (result < 0) return failure("the filter", -result);
   return true;
 }

@@ -1,6 +1,7 @@
 // systemd's watchdog (WatchdogSec=): told regularly that we live, as long as the control thread runs and every UDP
-// worker sleeps or gets on with its queries.
-// Thread: the control thread.
+// worker sleeps or gets on with its queries. The store thread is not watched: while its disk hangs, every query is
+// still answered from memory, and a restart would end that without mending the disk. Who has to know is told by the
+// metrics (countersign_store_stalled). Thread: the control thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

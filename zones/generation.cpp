@@ -1,5 +1,7 @@
 #include "zones/generation.hpp"
 
+#include <unordered_set>
+
 #include "base/log.hpp"
 #include "zones/lifetime_clock.hpp"
 
@@ -23,6 +25,20 @@ Result<void> load_serials(Store& store, Generation& made, base::WallTime now) {
       made.new_serials = true;
     }
     made.serials.push_back(std::move(serial));
+  }
+  return {};
+}
+
+Result<void> find_gone(Store& store, Generation& made) {
+  std::unordered_set<base::Name> configured;
+  for (std::size_t i = 0; i < made.records->zone_count(); ++i) configured.insert(made.records->zone(i).apex);
+  auto stored = store.zones();
+  if (!stored) return fail(stored.error());
+  for (const base::Name& name : *stored) {
+    if (configured.contains(name)) continue;
+    auto serial = store.serial(name);
+    if (!serial) return fail(serial.error());
+    if (serial->has_value()) made.gone.emplace_back(name, StoredSerial{(*serial)->serial, ""});
   }
   return {};
 }
@@ -57,6 +73,7 @@ Result<Generation> build_generation(Store& store, std::vector<StaticZone> zones,
   Generation made;
   made.records = std::make_unique<ZoneRecords>(std::move(zones), limits, table, names);
   if (auto loaded = load_serials(store, made, now); !loaded) return fail(loaded.error());
+  if (auto found = find_gone(store, made); !found) return fail(found.error());
   made.records->publish_static();
   for (std::size_t i = 0; i < made.serials.size(); ++i) made.records->publish_serial(i, made.serials[i].serial);
   if (auto loaded = load_values(store, *made.records, to_milliseconds(now)); !loaded) return fail(loaded.error());
@@ -64,10 +81,12 @@ Result<Generation> build_generation(Store& store, std::vector<StaticZone> zones,
 }
 
 Result<void> store_serials(Store& store, const Generation& made) {
-  if (!made.new_serials) return {};
+  if (!made.must_store()) return {};
   auto stored = store.begin();
   for (std::size_t i = 0; stored && i < made.serials.size(); ++i)
     stored = store.set_serial(made.records->zone(i).apex, made.serials[i]);
+  for (std::size_t i = 0; stored && i < made.gone.size(); ++i)
+    stored = store.set_serial(made.gone[i].first, made.gone[i].second);
   if (stored) stored = store.commit();
   if (!stored) store.rollback();
   return stored;

@@ -1,6 +1,7 @@
 #include "zones/master_file.hpp"
 
 #include <ldns/ldns.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,6 +31,26 @@ Field make_origin(const base::Name& origin) {
   return Field(ldns_rdf_new_frm_data(LDNS_RDF_TYPE_DNAME, origin.wire().size(), origin.wire().data()));
 }
 
+// What ldns lets pass: fewer fields than the type has (`CNAME \# 0`), and relative names that the origin made too long.
+Result<void> check_fields(const ldns_rr& record) {
+  constexpr std::uint16_t kNullType = 10;  // RFC 1035 §3.3.10: anything at all, also nothing
+  const auto type = static_cast<std::uint16_t>(ldns_rr_get_type(&record));
+  // Unknown types have a minimum of none (RFC 3597 §5).
+  std::size_t least = type == kNullType ? 0 : ldns_rr_descriptor_minimum(ldns_rr_descript(type));
+  if (ldns_rr_rd_count(&record) < least)
+    return fail(ErrorCode::Invalid, "the record has {} of the {} fields that its type needs", ldns_rr_rd_count(&record),
+                least);
+  for (std::size_t i = 0; i < ldns_rr_rd_count(&record); ++i) {
+    const ldns_rdf* field = ldns_rr_rdf(&record, i);
+    if (field == nullptr) return fail(ErrorCode::Invalid, "a field of the record is missing");
+    if (ldns_rdf_get_type(field) == LDNS_RDF_TYPE_DNAME && !base::Name::from_wire(base::as_bytes(field_bytes(*field))))
+      return fail(ErrorCode::Invalid,
+                  "a name in the record is longer than 255 octets, the zone's name included (RFC 1035 §2.3.4); shorten "
+                  "it, or end it with a dot");
+  }
+  return {};
+}
+
 Result<MasterRecord> convert(const ldns_rr& record) {
   if (ldns_rr_get_class(&record) != LDNS_RR_CLASS_IN)
     return fail(ErrorCode::Invalid, "only class IN is served; remove the record");
@@ -40,11 +61,8 @@ Result<MasterRecord> convert(const ldns_rr& record) {
   made.owner = *owner;
   made.type = static_cast<std::uint16_t>(ldns_rr_get_type(&record));
   made.ttl = std::min(ldns_rr_ttl(&record), kMaxTtl);
-  for (std::size_t i = 0; i < ldns_rr_rd_count(&record); ++i) {
-    const ldns_rdf* field = ldns_rr_rdf(&record, i);
-    if (field == nullptr) return fail(ErrorCode::Invalid, "a field of the record is missing");
-    made.rdata += field_bytes(*field);
-  }
+  if (auto checked = check_fields(record); !checked) return fail(checked.error());
+  for (std::size_t i = 0; i < ldns_rr_rd_count(&record); ++i) made.rdata += field_bytes(*ldns_rr_rdf(&record, i));
   if (made.rdata.size() > 0xffff) return fail(ErrorCode::Invalid, "the record is longer than 65535 octets");
   // Types for questions and for transport (RFC 6895 §3.1) can be in no zone.
   constexpr std::uint16_t kOptType = 41;
@@ -86,6 +104,10 @@ Result<void> read_master_file(const std::filesystem::path& path, const base::Nam
     int number = errno;
     return fail(base::system_code(number), "cannot read \"{}\": {}", path.string(), base::system_reason(number));
   }
+  // /dev/zero would be read for ever. A pipe ends, and so people write <(...).
+  struct stat kind{};
+  if (fstat(fileno(file.get()), &kind) != 0 || (!S_ISREG(kind.st_mode) && !S_ISFIFO(kind.st_mode)))
+    return fail(ErrorCode::Invalid, "\"{}\" is no file; name a master file", path.string());
   std::uint32_t ttl = default_ttl;
   ldns_rdf* origin_raw = make_origin(origin).release();
   ldns_rdf* previous_raw = nullptr;

@@ -82,7 +82,7 @@ class Publisher::Impl {
     }
   }
 
-  // At the start and at each reload; an error leaves everything as it was. True when it wrote new serials.
+  // At the start and at each reload; an error leaves everything as it was. True when it wrote serials.
   Result<bool> fill(std::vector<StaticZone> zones, TxtLimits limits);
   void start() {
     thread_ = std::thread([this] { run(); });
@@ -99,6 +99,7 @@ class Publisher::Impl {
   void follow_clock();
   void prune();
   void prune_in_memory();
+  void retry();
   [[nodiscard]] milliseconds sleep_time();
   void note_failure(const base::Error& error);
   void note_success();
@@ -148,14 +149,17 @@ void Publisher::Impl::enqueue(Job job) {
 Result<bool> Publisher::Impl::fill(std::vector<StaticZone> zones, TxtLimits limits) {
   auto made = build_generation(store_, std::move(zones), limits, table_, clock_.now());
   if (!made) return fail(made.error());
-  if (auto stored = store_serials(store_, *made); !stored) return fail(stored.error());
+  if (auto stored = store_serials(store_, *made); !stored) {
+    if (records_) note_failure(stored.error());  // at the start it is the start's own error
+    return fail(stored.error());
+  }
+  bool wrote = made->must_store();
   made->records->take_over(std::move(records_));
   records_ = std::move(made->records);
   serials_ = std::move(made->serials);
-  table_.epochs().reclaim();
   // What the making needed lies in holes between what it made; the C library keeps them unless it is asked.
   malloc_trim(0);
-  return made->new_serials;
+  return wrote;
 }
 
 milliseconds Publisher::Impl::sleep_time() {
@@ -181,7 +185,9 @@ void Publisher::Impl::run() {
     }
     follow_clock();
     prune();
+    retry();
     run_jobs(jobs);
+    // After all acknowledgements: freeing what a reload replaced takes a while.
     table_.epochs().reclaim();
     if (stopping) return;
   }
@@ -271,10 +277,7 @@ void Publisher::Impl::run_snapshot(const SnapshotJob& job) {
 
 void Publisher::Impl::run_reload(ReloadJob& job) {
   auto filled = fill(std::move(job.zones), job.limits);
-  if (!filled) {
-    note_failure(filled.error());
-    return job.done(fail(filled.error()));
-  }
+  if (!filled) return job.done(fail(filled.error()));
   lifetime_ = job.lifetime;
   if (*filled) {
     ++counts_.commits;
@@ -322,6 +325,11 @@ void Publisher::Impl::prune() {
   }
 }
 
+// A quiet server has nothing else to write, and would call its disk full for ever.
+void Publisher::Impl::retry() {
+  if (!counts_.store_ok && store_.probe()) note_success();
+}
+
 // The disk cannot forget them now, but nobody is told of them any more.
 void Publisher::Impl::prune_in_memory() {
   std::int64_t now = to_milliseconds(clock_.now());
@@ -329,11 +337,10 @@ void Publisher::Impl::prune_in_memory() {
   auto expired = store_.expired(pruned_until_, now, kAll);
   if (!expired) return;
   pruned_until_ = now;
-  for (const auto& [name, value] : *expired) {
-    auto values = store_.values(name);
-    if (values && records_->has_place(name.wire())) records_->publish(name, unexpired(*values, now));
+  for (const auto& row : *expired) {
+    if (!row.ours || !records_->has_place(row.ours->wire())) continue;
+    if (auto values = store_.values(*row.ours)) records_->publish(*row.ours, unexpired(*values, now));
   }
-  records_->reclaim();
 }
 
 void Publisher::Impl::note_failure(const base::Error& error) {

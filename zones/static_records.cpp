@@ -124,12 +124,16 @@ StaticRecords StaticRecordsBuilder::finish(std::size_t max_octets, const Complai
 }
 
 void StaticRecordsBuilder::finish_owner(std::span<Draft> records, std::size_t max_octets, const Complaint& too_long) {
+  auto by_number = [](const Draft& a, const Draft& b) { return a.number < b.number; };
   ++blocks_->owners;
   auto type_of = [](const Draft& draft) { return load<std::uint16_t>(draft.entry + kTypeAt); };
   // RRsets in the order in which their first records were written.
   for (auto first = records.begin(); first != records.end();) {
     std::uint16_t type = type_of(*first);
-    auto last = std::stable_partition(first, records.end(), [&](const Draft& draft) { return type_of(draft) == type; });
+    // In place and by hand: Clang warns of std::stable_partition in libstdc++, which uses a deprecated function.
+    auto last = std::partition(first, records.end(), [&](const Draft& draft) { return type_of(draft) == type; });
+    std::sort(first, last, by_number);
+    std::sort(last, records.end(), by_number);
     std::size_t kept = blocks_->entries.size();
     std::size_t octets = 0;
     bool full = false;

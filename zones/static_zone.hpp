@@ -16,10 +16,14 @@ struct StaticZone {
   base::Name primary;     // SOA MNAME: the first name server
   base::Name hostmaster;  // SOA RNAME
   std::uint32_t negative_ttl = 1;
+  std::uint32_t value_ttl = 1;  // of the dynamic values beside the records
+  // Apexes of our zones directly below: what lies there is not this zone's.
+  std::vector<base::Name> nested;
   // The apex has its NS set; SOA is not here, its serial changes.
   StaticRecords records;
 
-  // Changes when anything above does; a new one makes a new serial.
+  // Changes when anything above does, and with it what the zone serves of the same values; a new one makes a new
+  // serial.
   [[nodiscard]] std::string digest() const;
 };
 

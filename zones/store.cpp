@@ -50,6 +50,7 @@ enum StatementId : std::size_t {
   Values,
   Put,
   Remove,
+  RemoveMisfits,
   Each,
   Scan,
   Expired,
@@ -57,6 +58,7 @@ enum StatementId : std::size_t {
   Shift,
   Serial,
   SetSerial,
+  Zones,
   StatementCount
 };
 
@@ -69,15 +71,18 @@ constexpr std::array<const char*, StatementCount> kStatements{
     "ON CONFLICT (name, value) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, "
     "lifetime = excluded.lifetime",
     "DELETE FROM txt WHERE name = ?1 AND value = ?2",
+    "DELETE FROM txt WHERE expires <= ?1 AND (typeof(name) <> 'blob' OR typeof(value) <> 'text')",
     "SELECT name, value, owner, added, expires, lifetime FROM txt ORDER BY name, added, value",
     // The order of the table itself: nothing is sorted.
     "SELECT name, value, added, expires FROM txt ORDER BY name",
     "SELECT name, value FROM txt WHERE expires > ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3",
-    "SELECT min(expires) FROM txt WHERE expires IS NOT NULL",
+    // What expired() can find only: a deadline that is no number would wake us for ever.
+    "SELECT min(expires) FROM txt WHERE expires > -9223372036854775808 AND expires <= 9223372036854775807",
     "UPDATE txt SET expires = min(expires + ?1, ?2 + lifetime) WHERE expires IS NOT NULL",
     "SELECT serial, digest FROM zone WHERE name = ?1",
     "INSERT INTO zone (name, serial, digest) VALUES (?1, ?2, ?3) "
     "ON CONFLICT (name) DO UPDATE SET serial = excluded.serial, digest = excluded.digest",
+    "SELECT name FROM zone WHERE digest <> ''",
 };
 
 }  // namespace
@@ -101,6 +106,12 @@ struct Store::Connection {
 
 namespace {
 
+std::optional<Name> our_name(std::string_view wire) {
+  auto name = Name::from_wire(base::as_bytes(wire));
+  if (!name || name->wire() != wire) return std::nullopt;
+  return *name;
+}
+
 // One use of a prepared statement: bound in the order of its parameters, stepped, and reset at the end.
 class Use {
  public:
@@ -112,11 +123,13 @@ class Use {
   Use(const Use&) = delete;
   Use& operator=(const Use&) = delete;
 
-  Use& name(const Name& name) {
-    // Static: the name outlives the statement's use.
-    sqlite3_bind_blob(statement_, ++bound_, name.wire().data(), static_cast<int>(name.wire().size()), SQLITE_STATIC);
+  Use& name(std::string_view wire) {
+    // Static: the name outlives the statement's use. An empty one is a blob too, not NULL.
+    const char* octets = wire.empty() ? "" : wire.data();
+    sqlite3_bind_blob(statement_, ++bound_, octets, static_cast<int>(wire.size()), SQLITE_STATIC);
     return *this;
   }
+  Use& name(const Name& name) { return this->name(name.wire()); }
   Use& text(const std::string& text) {
     sqlite3_bind_text(statement_, ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
     return *this;
@@ -146,8 +159,10 @@ class Use {
     if (sqlite3_column_type(statement_, index) == SQLITE_NULL) return std::nullopt;
     return column_integer(index);
   }
-  [[nodiscard]] Result<Name> column_name(int index) const {
-    return Name::from_wire(base::as_bytes(column_view(index)));
+  // Absent when it is no name, or not in our spelling: somebody wrote it by hand, and it is nobody's.
+  [[nodiscard]] std::optional<Name> column_name(int index) const { return our_name(column_view(index)); }
+  [[nodiscard]] bool is_misfit() const {
+    return sqlite3_column_type(statement_, 0) != SQLITE_BLOB || sqlite3_column_type(statement_, 1) != SQLITE_TEXT;
   }
   [[nodiscard]] StoredValue column_value() const {
     return {column_text(1), column_text(2), column_integer(3), column_optional(4), column_integer(5)};
@@ -273,7 +288,7 @@ Result<void> Store::put(const Name& name, const StoredValue& value) {
   return {};
 }
 
-Result<void> Store::remove(const Name& name, const std::string& value) {
+Result<void> Store::remove(std::string_view name, const std::string& value) {
   Use use(connection_->statements[Remove].get());
   use.name(name).text(value);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
@@ -303,9 +318,7 @@ Result<void> Store::scan(const ScanName& visit) {
     std::ranges::sort(all, [](const ScannedValue& a, const ScannedValue& b) {
       return std::tie(a.added, a.value) < std::tie(b.added, b.value);
     });
-    // A name that somebody wrote by hand, and not as we do, is nobody's.
-    auto checked = Name::from_wire(base::as_bytes(name));
-    if (checked && checked->wire() == name) visit(name, all);
+    if (our_name(name)) visit(name, all);
   };
   int status = SQLITE_ROW;
   while ((status = use.step()) == SQLITE_ROW) {
@@ -324,18 +337,24 @@ Result<void> Store::scan(const ScanName& visit) {
   return {};
 }
 
-Result<std::vector<std::pair<Name, std::string>>> Store::expired(std::int64_t after, std::int64_t now,
-                                                                 std::int64_t limit) {
+Result<std::vector<Store::ExpiredValue>> Store::expired(std::int64_t after, std::int64_t now, std::int64_t limit) {
   Use use(connection_->statements[Expired].get());
   use.integer(after).integer(now).integer(limit);
-  std::vector<std::pair<Name, std::string>> found;
+  std::vector<ExpiredValue> found;
   int status = SQLITE_ROW;
   while ((status = use.step()) == SQLITE_ROW) {
-    auto name = use.column_name(0);
-    if (name) found.emplace_back(*name, use.column_text(1));
+    bool is_misfit = use.is_misfit();  // first: reading a column may change its type
+    found.push_back({std::string(use.column_view(0)), use.column_name(0), use.column_text(1), is_misfit});
   }
   if (status != SQLITE_DONE) return connection_->failure("read");
   return found;
+}
+
+Result<void> Store::remove_misfits(std::int64_t now) {
+  Use use(connection_->statements[RemoveMisfits].get());
+  use.integer(now);
+  if (use.step() != SQLITE_DONE) return connection_->failure("write to");
+  return {};
 }
 
 Result<std::optional<std::int64_t>> Store::next_deadline() {
@@ -365,6 +384,26 @@ Result<void> Store::set_serial(const Name& zone, const StoredSerial& serial) {
   use.name(zone).integer(serial.serial).text(serial.digest);
   if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   return {};
+}
+
+Result<std::vector<Name>> Store::zones() {
+  Use use(connection_->statements[Zones].get());
+  std::vector<Name> found;
+  int status = SQLITE_ROW;
+  while ((status = use.step()) == SQLITE_ROW) {
+    if (auto name = use.column_name(0)) found.push_back(*name);
+  }
+  if (status != SQLITE_DONE) return connection_->failure("read");
+  return found;
+}
+
+Result<void> Store::probe() {
+  // What it was; a page is written all the same.
+  std::string sql = fmt::format("BEGIN IMMEDIATE; PRAGMA user_version = {}; COMMIT;", kVersion);
+  if (sqlite3_exec(connection_->database.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return {};
+  auto failed = connection_->failure("write to");
+  rollback();
+  return failed;
 }
 
 }  // namespace countersign::zones

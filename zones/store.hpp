@@ -49,10 +49,11 @@ class Store {
   [[nodiscard]] base::Result<std::vector<StoredValue>> values(const base::Name& name);
   // Adds, or replaces owner and expiry of the same value.
   [[nodiscard]] base::Result<void> put(const base::Name& name, const StoredValue& value);
-  [[nodiscard]] base::Result<void> remove(const base::Name& name, const std::string& value);
+  // `name`: in lower-case wire, or as it stands in the row.
+  [[nodiscard]] base::Result<void> remove(std::string_view name, const std::string& value);
 
   using Visit = std::function<void(const base::Name& name, const StoredValue& value)>;
-  // All values, name by name.
+  // All values, name by name. Rows whose name is not in our spelling are passed over, here and by scan().
   [[nodiscard]] base::Result<void> each(const Visit& visit);
   struct ScannedValue {
     std::string value;
@@ -63,16 +64,27 @@ class Store {
   // What a start needs of all values, without a copy for each: once for each name (lower-case wire), in the order of
   // names, with its values in the order in which they were added first.
   [[nodiscard]] base::Result<void> scan(const ScanName& visit);
+  struct ExpiredValue {
+    std::string name;                // as it stands in the row
+    std::optional<base::Name> ours;  // absent: written by hand, and not as we do; nobody is told of it
+    std::string value;
+    bool is_misfit = false;  // the name is no blob or the value no text: remove() would not find it
+  };
   // Up to `limit` values whose deadline is behind `after` and not behind `now`, the oldest first.
-  [[nodiscard]] base::Result<std::vector<std::pair<base::Name, std::string>>> expired(std::int64_t after,
-                                                                                      std::int64_t now,
-                                                                                      std::int64_t limit);
+  [[nodiscard]] base::Result<std::vector<ExpiredValue>> expired(std::int64_t after, std::int64_t now,
+                                                                std::int64_t limit);
+  // All misfits past their deadline.
+  [[nodiscard]] base::Result<void> remove_misfits(std::int64_t now);
   [[nodiscard]] base::Result<std::optional<std::int64_t>> next_deadline();
   // Deadlines move with the clock, by `drift` to `now`; none gets further away than its value's lifetime.
   [[nodiscard]] base::Result<void> shift_deadlines(std::int64_t drift, std::int64_t now);
 
   [[nodiscard]] base::Result<std::optional<StoredSerial>> serial(const base::Name& zone);
   [[nodiscard]] base::Result<void> set_serial(const base::Name& zone, const StoredSerial& serial);
+  // Those that have a digest.
+  [[nodiscard]] base::Result<std::vector<base::Name>> zones();
+  // The smallest transaction that reaches the disk: can it be written?
+  [[nodiscard]] base::Result<void> probe();
 
  private:
   struct Connection;

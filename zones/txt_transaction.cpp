@@ -92,7 +92,7 @@ Result<void> TxtTransaction::remove(const Name& name, const std::string& value, 
                            [&](const StoredValue& present) { return present.value == value; });
   if (same == touched.values.end()) return {};
   if (auto begun = begin_once(); !begun) return begun;
-  if (auto removed = store_.remove(name, value); !removed) return removed;
+  if (auto removed = store_.remove(name.wire(), value); !removed) return removed;
   touched.values.erase(same);
   changed_.insert(name);
   return {};
@@ -106,7 +106,7 @@ Result<void> TxtTransaction::remove_unserved(const TxtChange& change) {
   for (const StoredValue& value : *values) {
     if (change.kind == TxtChange::Kind::Remove && change.value && value.value != change.value->text()) continue;
     if (auto begun = begin_once(); !begun) return begun;
-    if (auto removed = store_.remove(change.name, value.value); !removed) return removed;
+    if (auto removed = store_.remove(change.name.wire(), value.value); !removed) return removed;
   }
   return {};
 }
@@ -114,14 +114,17 @@ Result<void> TxtTransaction::remove_unserved(const TxtChange& change) {
 Result<std::size_t> TxtTransaction::prune(std::int64_t limit) {
   auto expired = store_.expired(INT64_MIN, now_, limit);
   if (!expired) return base::fail(expired.error());
-  for (const auto& [name, value] : *expired) {
+  for (const Store::ExpiredValue& row : *expired) {
     if (auto begun = begin_once(); !begun) return base::fail(begun.error());
-    if (auto removed = store_.remove(name, value); !removed) return base::fail(removed.error());
+    // By the name of the row, whatever it is: a row that stays would be found expired again at once.
+    auto removed = row.is_misfit ? store_.remove_misfits(now_) : store_.remove(row.name, row.value);
+    if (!removed) return base::fail(removed.error());
+    if (!row.ours) continue;
     // A name of a zone that is configured no longer: kept until its deadline, served by nobody.
-    auto zone = records_.place(name);
+    auto zone = records_.place(*row.ours);
     if (!zone) continue;
-    if (auto touched = touch(name, *zone); !touched) return base::fail(touched.error());
-    changed_.insert(name);
+    if (auto touched = touch(*row.ours, *zone); !touched) return base::fail(touched.error());
+    changed_.insert(*row.ours);
   }
   return expired->size();
 }
@@ -139,7 +142,6 @@ Result<void> TxtTransaction::finish() {
   }
   for (const Name& name : changed_) records_.publish(name, unexpired(touched_.at(name).values, now_));
   for (std::size_t zone : zones) records_.publish_serial(zone, ++serials_[zone].serial);
-  records_.reclaim();
   return {};
 }
 

@@ -56,21 +56,25 @@ std::uint16_t append_hosts(std::string& out, const StaticRecords& zone, std::spa
                            Predicate may_name) {
   // With the largest RRset (static_zone.cpp) they still fit one TCP message, and their length fits 16 bits.
   constexpr std::size_t kMaxOctets = 24'000;
-  std::uint16_t count = 0;
+  std::size_t count = 0;
   std::size_t start = out.size();
+  std::unordered_set<Name> written;  // two MX or SRV records may name one host
   for (const RecordView& record : rrset) {
     auto host = Name::from_wire(base::as_bytes(host_of(record.type, record.rdata)));
-    if (!host || !may_name(host->wire())) continue;
+    if (!host || !may_name(host->wire()) || !written.insert(*host).second) continue;
     for (const StaticRrset& set : zone.find(host->wire())) {
       if (set.type != record_type::kA && set.type != record_type::kAaaa) continue;
-      for (const std::string& address : set.rdatas) {
-        if (out.size() - start > kMaxOctets) return count;
-        append_record(out, host->wire(), set.type, set.ttl, address);
-        ++count;
+      std::size_t before = out.size();
+      for (const std::string& address : set.rdatas) append_record(out, host->wire(), set.type, set.ttl, address);
+      // Whole RRsets or nothing of them (RFC 2181 §9).
+      if (out.size() - start > kMaxOctets) {
+        out.resize(before);
+        return static_cast<std::uint16_t>(count);
       }
+      count += set.rdatas.size();
     }
   }
-  return count;
+  return static_cast<std::uint16_t>(count);
 }
 
 // Where a record whose owner is a pointer has its TTL, its RDLENGTH and its RDATA.
@@ -221,9 +225,19 @@ Result<void> ZoneRecords::check_limits(const Name& name, const std::vector<std::
     return fail(ErrorCode::Full, "\"{}\" has {} values already (challenge.max_values); remove one first", name.text(),
                 limits_.max_values);
   std::size_t octets = kHeaderOctets + name.wire().size() + 4 + kOptRoom;
-  for (const std::string& value : values) octets += kRecordOctets + value.size() + (value.size() + 254) / 255;
-  octets += fixed_txt(name.wire(), writer_.look_up(name.wire())).answer.size();
-  if (octets > limits_.max_udp_payload && values.size() == 1)
+  std::string records(fixed_txt(name.wire(), writer_.look_up(name.wire())).answer);
+  const std::size_t fixed = records.size();
+  // As they would be served: a value that the configuration has already costs nothing.
+  std::size_t served = 0;
+  for (const std::string& value : values) served += append_value(records, fixed, limits_.ttl, value) ? 1U : 0U;
+  octets += records.size();
+  if (served == 0) return {};
+  if (octets > limits_.max_udp_payload && served == 1 && octets - fixed <= limits_.max_udp_payload)
+    return fail(ErrorCode::Full,
+                "the static TXT records of \"{}\" leave no room for the value in a response of {} octets; remove some "
+                "or raise dns.max_udp_payload",
+                name.text(), limits_.max_udp_payload);
+  if (octets > limits_.max_udp_payload && served == 1)
     return fail(ErrorCode::Invalid,
                 "the value for \"{}\" is too long for a response of {} octets; shorten it or raise "
                 "dns.max_udp_payload",
@@ -235,8 +249,10 @@ Result<void> ZoneRecords::check_limits(const Name& name, const std::vector<std::
 }
 
 void ZoneRecords::publish_static() {
+  // Before any name: an empty non-terminal can lie in another zone than the name that makes it, and has no answer
+  // without an SOA.
+  for (std::size_t i = 0; i < zones_.size(); ++i) publish_serial(i, 0);
   for (std::size_t i = 0; i < zones_.size(); ++i) {
-    publish_serial(i, 0);
     zones_[i].records.each([&](std::span<const RecordView> records) { publish_static(i, records); });
     // The nodes hold them from here on, once and not twice.
     zones_[i].records = {};

@@ -37,6 +37,7 @@ void Composer::answer() {
   Subject subject{{query_.name.data(), query_.name_length}, kHeaderLength, query_.labels};
   const Node* node = query_.guess;
   if (node == nullptr || node->name() != subject.name) node = names_.find(query_.hash, subject.name);
+  found_ = node != nullptr;
   std::uint64_t hash = query_.hash;
   std::array<std::uint64_t, kMaxChase + 1> visited;  // hashes of the names in the chain
   for (std::size_t chased = 0; chased <= kMaxChase; ++chased) {
@@ -59,6 +60,7 @@ void Composer::answer() {
 
 // Not a node's address: the next version of the name has another, and a freed one serves a stranger.
 std::uint64_t Composer::identity() const {
+  if (found_) return query_.hash;
   std::uint64_t hash = zones::hash_name(names_.seed(), stands_for_.data(), stands_for_.size());
   return rcode_ == rcode::kNxDomain ? ~hash : hash;
 }
@@ -170,13 +172,16 @@ bool Composer::add_hosts(const Node& node, const RrsetAnswer& rrset) {
   return true;
 }
 
-// Continues with the CNAME's target, which stands at `offset` of the packet. False when it cannot be pointed at.
+// Continues with the CNAME's target, which stands at `offset` of the packet. False when it cannot be pointed at, or is
+// not one whole name: the reader of the records refuses such, and this writes behind nothing even if it did not.
 bool Composer::follow(Bytes target, std::size_t offset, Subject& subject) {
-  if (offset + target.size() > 0x3fff) return false;
+  if (target.size() > base::kMaxNameLength || offset + target.size() > 0x3fff) return false;
   std::size_t length = 0;
   std::size_t labels = 0;
   for (;; ++labels) {
+    if (length == target.size()) return false;
     auto label = std::to_integer<std::size_t>(target[length]);
+    if (label > base::kMaxLabelLength || target.size() - length <= label) return false;
     chased_[length] = static_cast<char>(label);
     for (std::size_t i = 1; i <= label; ++i) {
       auto c = std::to_integer<char>(target[length + i]);
@@ -185,6 +190,7 @@ bool Composer::follow(Bytes target, std::size_t offset, Subject& subject) {
     length += 1 + label;
     if (label == 0) break;
   }
+  if (length != target.size()) return false;
   subject = {{chased_.data(), length}, offset, labels};
   return true;
 }

@@ -80,6 +80,7 @@ class Composer {
   const zones::ZoneAnswers* zone_ = nullptr;
   std::string_view stands_for_;  // the name that has been found, or the zone's that has none
   std::uint16_t rcode_ = rcode::kNoError;
+  bool found_ = false;  // the question's own name exists
   bool authoritative_ = false;
   bool truncated_ = false;
   bool referral_ = false;

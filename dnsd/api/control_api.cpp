@@ -129,16 +129,16 @@ asio::awaitable<ApiResponse> ControlApi::handle_request(ApiRequest request) {
 asio::awaitable<ApiResponse> ControlApi::status(RequestTarget target) {
   auto none = target.only_parameter("");
   if (!none) co_return error_response(none.error());
-  SnapshotResult store = co_await snapshot(executor_, publisher_);
-  if (!store) co_return error_response(store.error());
-  co_return ApiResponse(200, status_document(facts_, clock_.elapsed(), *store));
+  StoreReport store = co_await store_.ask();
+  if (!store.snapshot) co_return error_response(base::Error{ErrorCode::Unavailable, store.problem});
+  co_return ApiResponse(200, status_document(facts_, clock_.elapsed(), *store.snapshot, store.problem));
 }
 
 asio::awaitable<ApiResponse> ControlApi::metrics(RequestTarget target) {
   auto none = target.only_parameter("");
   if (!none) co_return error_response(none.error());
-  SnapshotResult store = co_await snapshot(executor_, publisher_);
-  ApiResponse response(200, metrics_document(facts_, store ? &*store : nullptr));
+  StoreReport store = co_await store_.ask();
+  ApiResponse response(200, metrics_document(facts_, store));
   response.content_type = kMetricsContentType;
   co_return response;
 }

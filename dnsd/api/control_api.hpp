@@ -2,11 +2,13 @@
 // Thread: the control thread.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "dnsd/api/documents.hpp"
 #include "dnsd/api/request_target.hpp"
+#include "dnsd/api/store_view.hpp"
 #include "dnsd/net/asio.hpp"
 #include "zones/publisher.hpp"
 
@@ -43,8 +45,12 @@ class ControlApi {
  public:
   // All are kept by reference.
   ControlApi(asio::any_io_executor executor, zones::Publisher& publisher, const DaemonFacts& facts,
-             const base::Clock& clock)
-      : executor_(std::move(executor)), publisher_(publisher), facts_(facts), clock_(clock) {}
+             const base::Clock& clock, std::chrono::milliseconds store_patience = StoreView::kPatience)
+      : executor_(std::move(executor)),
+        publisher_(publisher),
+        facts_(facts),
+        clock_(clock),
+        store_(executor_, publisher, store_patience) {}
 
   // A filter when this is `GET /v1/queries` in good order.
   [[nodiscard]] static std::optional<QueryFilter> query_stream(const ApiRequest& request);
@@ -61,6 +67,7 @@ class ControlApi {
   zones::Publisher& publisher_;
   const DaemonFacts& facts_;
   const base::Clock& clock_;
+  StoreView store_;
 };
 
 }  // namespace countersign::dnsd

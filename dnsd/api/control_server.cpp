@@ -1,5 +1,8 @@
 #include "dnsd/api/control_server.hpp"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -18,10 +21,18 @@ constexpr std::uint32_t kHeaderLimit = 8192;
 // From the end of one request to the end of the next, and for a client to take its answer.
 constexpr std::chrono::seconds kDeadline{30};
 // Beyond it, connections wait in the socket's backlog.
-constexpr std::size_t kMaxConnections = 1000;
+constexpr rlim_t kMaxConnections = 1000;
 constexpr std::chrono::milliseconds kAcceptPause{50};
+// Tried again every kAcceptPause; once is enough to be seen.
+constexpr std::chrono::minutes kComplaintPause{1};
 
 using Response = http::response<http::string_body>;
+
+std::size_t connection_limit() {
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return kMaxConnections;
+  return std::clamp<rlim_t>(descriptors.rlim_cur / 4, 1, kMaxConnections);
+}
 
 Response to_http(const ApiResponse& response, unsigned version) {
   Response out(static_cast<http::status>(response.status), version);
@@ -52,7 +63,7 @@ std::optional<ApiResponse> read_failure(boost::system::error_code error) {
 }  // namespace
 
 ControlServer::ControlServer(asio::io_context& context, ControlApi& api, SeenStream& seen)
-    : context_(context), api_(api), seen_(seen), acceptor_(context) {}
+    : context_(context), api_(api), seen_(seen), acceptor_(context), max_connections_(connection_limit()) {}
 
 ControlServer::~ControlServer() = default;
 
@@ -77,7 +88,7 @@ asio::awaitable<void> ControlServer::accept() {
   asio::steady_timer pause(context_);
   while (!stopping_) {
     boost::system::error_code error;
-    if (sessions_.size() < kMaxConnections) {
+    if (sessions_.size() < max_connections_) {
       auto accepted = co_await acceptor_.async_accept(kAsTuple);
       error = std::get<0>(accepted);
       if (stopping_ || error == asio::error::operation_aborted) co_return;
@@ -86,12 +97,19 @@ asio::awaitable<void> ControlServer::accept() {
         asio::co_spawn(context_, converse(session), kEndOnException);
         continue;
       }
-      base::log::warn("cannot accept a connection on the control socket", {{"reason", error.message()}});
+      complain(error);
     }
     pause.expires_after(kAcceptPause);
     auto waited = co_await pause.async_wait(kAsTuple);
     static_cast<void>(waited);
   }
+}
+
+void ControlServer::complain(boost::system::error_code error) {
+  auto now = std::chrono::steady_clock::now();
+  if (complained_ && now - *complained_ < kComplaintPause) return;
+  complained_ = now;
+  base::log::warn("cannot accept a connection on the control socket", {{"reason", error.message()}});
 }
 
 asio::awaitable<void> ControlServer::converse(Sessions::iterator session) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <list>
+#include <optional>
 
 #include "base/descriptor.hpp"
 #include "dnsd/api/control_api.hpp"
@@ -19,7 +21,8 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  // `socket` listens.
+  // `socket` listens. At most 1,000 connections are served at once, and no more than a quarter of the descriptors that
+  // the process may have: DNS over TCP needs them too.
   void serve(base::Descriptor socket);
   // No new connections and requests; those under way are answered, streams end.
   void stop();
@@ -36,6 +39,7 @@ class ControlServer {
   using Sessions = std::list<Session>;
 
   [[nodiscard]] asio::awaitable<void> accept();
+  void complain(boost::system::error_code error);
   [[nodiscard]] asio::awaitable<void> converse(Sessions::iterator session);
   [[nodiscard]] asio::awaitable<void> stream_queries(Sessions::iterator session, QueryFilter filter,
                                                      HttpFraming framing);
@@ -45,6 +49,8 @@ class ControlServer {
   SeenStream& seen_;
   asio::local::stream_protocol::acceptor acceptor_;
   Sessions sessions_;
+  std::optional<std::chrono::steady_clock::time_point> complained_;
+  std::size_t max_connections_;
   bool stopping_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <boost/json.hpp>
+#include <cstring>
 #include <utility>
 
 #include "base/duration.hpp"
@@ -41,6 +42,17 @@ std::string mnemonic(const std::array<Mnemonic, N>& table, std::uint16_t number,
   return fmt::format("{}{}", prefix, number);
 }
 
+// A client of 192.0.2.1 is that, also where a socket of both families met it as ::ffff:192.0.2.1.
+std::string client_text(const base::SocketAddress& client) {
+  if (client.family() != AF_INET6) return client.address_text();
+  base::Bytes octets = base::ip_octets(*client.data());
+  if (octets.size() != sizeof(in_addr)) return client.address_text();
+  sockaddr_in plain{};
+  plain.sin_family = AF_INET;
+  std::memcpy(&plain.sin_addr, octets.data(), octets.size());
+  return base::SocketAddress::from(reinterpret_cast<const sockaddr*>(&plain), sizeof plain).address_text();
+}
+
 // RFC 3339 with milliseconds: who asked first is the point of the stream.
 std::string precise_time(base::WallTime time) {
   std::string text = base::format_rfc3339(time);
@@ -56,7 +68,8 @@ std::string compact_name(std::string_view wire) {
 
 }  // namespace
 
-std::string status_document(const DaemonFacts& facts, base::ElapsedTime now, const zones::StoreSnapshot& store) {
+std::string status_document(const DaemonFacts& facts, base::ElapsedTime now, const zones::StoreSnapshot& store,
+                            const std::string& problem) {
   json::array zone_list;
   for (const zones::ZoneSnapshot& zone : store.zones)
     zone_list.push_back(
@@ -67,8 +80,9 @@ std::string status_document(const DaemonFacts& facts, base::ElapsedTime now, con
   for (const CounterRow& row : kCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   for (const UdpCounterRow& row : kUdpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   for (const TcpCounterRow& row : kTcpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
-  json::object store_state{{"ok", store.store_ok}, {"commits", store.commits}, {"prunes", store.prunes}};
-  if (!store.store_ok) store_state["error"] = store.store_error;
+  bool ok = store.store_ok && problem.empty();
+  json::object store_state{{"ok", ok}, {"commits", store.commits}, {"prunes", store.prunes}};
+  if (!ok) store_state["error"] = problem.empty() ? store.store_error : problem;
   json::object document{{"version", COUNTERSIGN_VERSION},
                         {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(now - facts.started).count()},
                         {"zones", std::move(zone_list)},
@@ -99,7 +113,7 @@ std::string error_document(std::string_view code, std::string_view message) {
 
 std::string query_line(const SeenEvent& event, base::WallTime time) {
   json::object line{{"time", precise_time(time)},
-                    {"client", event.client.address_text()},
+                    {"client", client_text(event.client)},
                     {"transport", event.transport == Transport::Udp ? "udp" : "tcp"},
                     {"name", compact_name(event.wire())},
                     {"type", mnemonic(kTypes, event.type, "TYPE")},

@@ -33,8 +33,9 @@ struct DaemonFacts {
   ReloadFacts reloads;
 };
 
+// `problem`: why there is no newer snapshot than `store`; "" = it is of now.
 [[nodiscard]] std::string status_document(const DaemonFacts& facts, base::ElapsedTime now,
-                                          const zones::StoreSnapshot& store);
+                                          const zones::StoreSnapshot& store, const std::string& problem);
 [[nodiscard]] std::string values_document(const std::vector<zones::PublishedValue>& values);
 // {"error":{"code":"not_found","message":"..."}}
 [[nodiscard]] std::string error_document(std::string_view code, std::string_view message);

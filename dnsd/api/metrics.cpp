@@ -96,7 +96,7 @@ void add_connections(MetricsText& text, const DaemonFacts& facts) {
                 facts.tcp->connections());
   if (facts.seen != nullptr)
     text.single("countersign_seen_queries_lost_total", Type::Counter,
-                "challenge queries that the stream of seen queries had no room for", facts.seen->lost());
+                "challenge queries that a stream of seen queries had no room for", facts.seen->lost());
 }
 
 void add_reloads(MetricsText& text, const ReloadFacts& reloads) {
@@ -123,12 +123,21 @@ void add_store(MetricsText& text, const zones::StoreSnapshot& store) {
               store.commits);
   text.single("countersign_store_prunes_total", Type::Counter, "values removed at the end of their lifetime",
               store.prunes);
-  text.single("countersign_store_ok", Type::Gauge, "1 unless the last commit failed", store.store_ok ? 1 : 0);
+}
+
+void add_store_state(MetricsText& text, const StoreReport& store) {
+  bool stalled = !store.problem.empty();
+  bool ok = !stalled && store.snapshot && store.snapshot->store_ok;
+  text.single("countersign_store_ok", Type::Gauge, "1 unless the last commit failed or the store does not answer",
+              ok ? 1 : 0);
+  text.single("countersign_store_stalled", Type::Gauge,
+              "1 when the store did not answer in time: the zones' and its own figures are older ones",
+              stalled ? 1 : 0);
 }
 
 }  // namespace
 
-std::string metrics_document(const DaemonFacts& facts, const zones::StoreSnapshot* store) {
+std::string metrics_document(const DaemonFacts& facts, const StoreReport& store) {
   MetricsText text;
   text.family("countersign_build_info", Type::Gauge, "1, with the version as its label");
   text.sample(fmt::format("version=\"{}\"", escaped(COUNTERSIGN_VERSION)), 1);
@@ -136,7 +145,8 @@ std::string metrics_document(const DaemonFacts& facts, const zones::StoreSnapsho
   add_queries(text, facts.counters);
   add_connections(text, facts);
   add_reloads(text, facts.reloads);
-  if (store != nullptr) add_store(text, *store);
+  if (store.snapshot) add_store(text, *store.snapshot);
+  add_store_state(text, store);
   return text.take();
 }
 

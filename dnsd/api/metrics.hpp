@@ -6,13 +6,12 @@
 #include <string_view>
 
 #include "dnsd/api/documents.hpp"
-#include "zones/publisher.hpp"
+#include "dnsd/api/store_view.hpp"
 
 namespace countersign::dnsd {
 
 inline constexpr std::string_view kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-// `store` may be null: it is busy, and what the other threads count is told all the same.
-[[nodiscard]] std::string metrics_document(const DaemonFacts& facts, const zones::StoreSnapshot* store);
+[[nodiscard]] std::string metrics_document(const DaemonFacts& facts, const StoreReport& store);
 
 }  // namespace countersign::dnsd

@@ -45,9 +45,4 @@ asio::awaitable<ValuesResult> list(asio::any_io_executor executor, zones::Publis
   });
 }
 
-asio::awaitable<SnapshotResult> snapshot(asio::any_io_executor executor, zones::Publisher& publisher) {
-  return await_completion<SnapshotResult>(std::move(executor),
-                                          [&publisher](auto done) { publisher.snapshot(std::move(done)); });
-}
-
 }  // namespace countersign::dnsd

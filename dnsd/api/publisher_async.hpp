@@ -11,13 +11,11 @@
 namespace countersign::dnsd {
 
 using ValuesResult = base::Result<std::vector<zones::PublishedValue>>;
-using SnapshotResult = base::Result<zones::StoreSnapshot>;
 
 // Each resumes on `executor`. The publisher outlives the call.
 [[nodiscard]] asio::awaitable<ValuesResult> submit(asio::any_io_executor executor, zones::Publisher& publisher,
                                                    zones::TxtChange change);
 [[nodiscard]] asio::awaitable<ValuesResult> list(asio::any_io_executor executor, zones::Publisher& publisher,
                                                  std::optional<base::Name> name);
-[[nodiscard]] asio::awaitable<SnapshotResult> snapshot(asio::any_io_executor executor, zones::Publisher& publisher);
 
 }  // namespace countersign::dnsd

@@ -23,7 +23,10 @@ QuerySession::QuerySession(ControlStream& stream, SeenStream& seen, QueryFilter 
 
 void QuerySession::take(const SeenEvent& event, base::WallTime time) {
   if (filter_.name && filter_.name->wire() != event.wire()) return;
-  if (waiting_.size() >= kMaxWaiting) return;
+  if (waiting_.size() >= kMaxWaiting) {
+    seen_.note_lost();
+    return;
+  }
   if (waiting_.empty()) end_->wake.cancel();
   waiting_ += query_line(event, time);
 }

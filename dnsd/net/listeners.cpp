@@ -67,11 +67,22 @@ bool set_common_options(int fd, const SocketAddress& address) {
   return address.family() != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 }
 
-void set_buffers(int fd) {
+int buffer_of(int fd, int option) {
+  int octets = 0;
+  socklen_t length = sizeof octets;
+  return getsockopt(fd, SOL_SOCKET, option, &octets, &length) == 0 ? octets : 0;
+}
+
+// Only ever larger: the owner of a socket that was handed over may have given it more than we are allowed to.
+void raise_buffer(int fd, int forced, int option, int octets) {
+  // The kernel tells twice what was asked for (socket(7)).
+  if (buffer_of(fd, option) / 2 >= octets) return;
   // The forced form goes beyond rmem_max and needs CAP_NET_ADMIN; without it we take what we get.
-  if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer))
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
-  if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSendBuffer)) set_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
+  if (set_option(fd, SOL_SOCKET, forced, octets)) return;
+  // What that would be, another socket tells (of a family that every sandbox leaves us).
+  Descriptor probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  bool asked = probe && set_option(probe.get(), SOL_SOCKET, option, octets);
+  if (asked && buffer_of(probe.get(), option) > buffer_of(fd, option)) set_option(fd, SOL_SOCKET, option, octets);
 }
 
 bool set_udp_options(int fd, const SocketAddress& address) {
@@ -82,7 +93,8 @@ bool set_udp_options(int fd, const SocketAddress& address) {
                : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
   if (address.is_wildcard())
     ok = ok && (v4 ? set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) : set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1));
-  set_buffers(fd);
+  raise_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, kReceiveBuffer);
+  raise_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, kSendBuffer);
   return ok;
 }
 
@@ -144,6 +156,11 @@ Result<Pair> bind_pair(const SocketAddress& wanted) {
 // As far as the kernel lets us: the owner may have set all of this, and what is missing costs an answer in rare cases
 // only.
 void adopt_udp(const Descriptor& socket, const SocketAddress& address) {
+  // What the owner wants to be told with each packet would stand where we look for the packet's destination.
+  for (int option : {SO_TIMESTAMP, SO_TIMESTAMPNS, SO_RXQ_OVFL}) set_option(socket.get(), SOL_SOCKET, option, 0);
+  for (int option : {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVOPTS}) set_option(socket.get(), IPPROTO_IP, option, 0);
+  if (address.family() == AF_INET6)
+    for (int option : {IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS}) set_option(socket.get(), IPPROTO_IPV6, option, 0);
   if (!set_udp_options(socket.get(), address))
     base::log::warn("cannot set all options of a socket that was handed over",
                     {{"address", address.text()}, {"reason", base::system_reason(errno)}});
@@ -171,6 +188,15 @@ void warn_of_missing(const std::vector<SocketAddress>& present, const std::vecto
     if (!contains(others, address))
       base::log::warn("an address was handed over for one of UDP and TCP only; DNS needs both",
                       {{"address", address.text()}, {"add", fmt::format("{}{}", remedy, address.text())}});
+}
+
+void tell_small_buffer(const Listeners& listeners) {
+  if (listeners.udp.empty() || listeners.udp[0].empty()) return;
+  int octets = buffer_of(listeners.udp[0][0].get(), SO_RCVBUF) / 2;
+  if (octets < kReceiveBuffer)
+    base::log::info("the system allows a small receive buffer only; bursts of queries may be lost",
+                    {{"octets", std::to_string(octets)},
+                     {"remedy", fmt::format("sysctl net.core.rmem_max={}, or countersignd.socket", kReceiveBuffer)}});
 }
 
 bool is_missing_ipv6(const SocketAddress& address) {
@@ -202,6 +228,7 @@ Result<Listeners> bind_listeners(const std::vector<SocketAddress>& listen, unsig
   }
   if (listeners.addresses.empty())
     return base::fail(ErrorCode::Invalid, "dns.listen has no address that this system can use; add one");
+  tell_small_buffer(listeners);
   return listeners;
 }
 
@@ -231,6 +258,7 @@ Result<Listeners> share_listeners(std::vector<Descriptor> udp, std::vector<Descr
     set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
     listeners.tcp.push_back(std::move(socket));
   }
+  tell_small_buffer(listeners);
   return listeners;
 }
 

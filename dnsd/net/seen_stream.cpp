@@ -22,7 +22,7 @@ SeenStream::Subscription SeenStream::subscribe(Listener listener) {
 }
 
 std::uint64_t SeenStream::lost() const {
-  std::uint64_t sum = 0;
+  std::uint64_t sum = lost_by_listeners_;
   for (const SeenRing* ring : rings_) sum += ring->lost();
   return sum;
 }

@@ -46,7 +46,9 @@ class SeenStream {
   [[nodiscard]] Subscription subscribe(Listener listener);
 
   [[nodiscard]] std::size_t listeners() const { return listeners_->size(); }
-  // Queries that the rings had no room for, since the start.
+  // A listener had no room for a query. May be called by a listener.
+  void note_lost() { ++lost_by_listeners_; }
+  // Queries that the rings or a listener had no room for, since the start.
   [[nodiscard]] std::uint64_t lost() const;
 
  private:
@@ -58,6 +60,7 @@ class SeenStream {
   std::vector<SeenRing*> rings_;
   std::shared_ptr<std::list<Listener>> listeners_ = std::make_shared<std::list<Listener>>();
   bool draining_ = false;
+  std::uint64_t lost_by_listeners_ = 0;
 };
 
 }  // namespace countersign::dnsd

@@ -225,11 +225,13 @@ void TcpServer::read_from(TcpSession& session) {
 }
 
 void TcpServer::write_to(TcpSession& session) {
-  Peer peer(*this, session);
-  bool was_sending = session.conversation.is_sending();
-  Wants wants = session.conversation.room_came(buffers_, peer);
-  if (was_sending && !session.conversation.is_sending() && wants != Wants::End) sessions_.progressed(session, now_);
-  take_step(session, peer, wants);
+  {
+    Peer peer(*this, session);  // ends before read_from() makes its own: there is one reader
+    bool was_sending = session.conversation.is_sending();
+    Wants wants = session.conversation.room_came(buffers_, peer);
+    if (was_sending && !session.conversation.is_sending() && wants != Wants::End) sessions_.progressed(session, now_);
+    take_step(session, peer, wants);
+  }
   if (stopping_ && session.socket && !session.sending) read_from(session);
 }
 

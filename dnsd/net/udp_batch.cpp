@@ -1,6 +1,7 @@
 #include "dnsd/net/udp_batch.hpp"
 
 #include <cerrno>
+#include <cstring>
 
 #include "dnsd/answer/dns_constants.hpp"
 #include "dnsd/net/moment.hpp"
@@ -8,17 +9,25 @@
 namespace countersign::dnsd {
 namespace {
 
-// The answer's source has to be the query's destination. The interface is left to the routing table, which may know a
-// better way back; only a link-local address means nothing without one.
-void release_interface(msghdr& message) {
+// The answer's source has to be the query's destination: of what came with the query, only that goes back with the
+// answer. The interface is left to the routing table, which may know a better way; only a link-local address means
+// nothing without one.
+void keep_destination(msghdr& message) {
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
     if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
       reinterpret_cast<in_pktinfo*>(CMSG_DATA(control))->ipi_ifindex = 0;
     } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
       auto* info = reinterpret_cast<in6_pktinfo*>(CMSG_DATA(control));
       if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr)) info->ipi6_ifindex = 0;
+    } else {
+      continue;
     }
+    std::size_t length = control->cmsg_len;
+    std::memmove(message.msg_control, control, length);
+    message.msg_controllen = CMSG_ALIGN(length);
+    return;
   }
+  message.msg_controllen = 0;
 }
 
 }  // namespace
@@ -51,7 +60,7 @@ std::size_t UdpBatch::receive(int fd, UdpCounters& counters) {
   if (got < 0 && errno != EAGAIN && errno != EINTR) counters.receive_errors.add();
   for (std::size_t i = 0; i < used_; ++i) {
     msghdr& message = messages_[i].msg_hdr;
-    if (message.msg_controllen != 0) release_interface(message);
+    if (message.msg_controllen != 0) keep_destination(message);
     queries_[i].length = messages_[i].msg_len;
     if ((message.msg_flags & MSG_TRUNC) != 0) {
       // Not dropped: a query that gets no answer makes resolvers believe that the server is dead (RFC 8906 §3). Its

@@ -44,7 +44,7 @@ class UdpBatch {
  private:
   // Slots exactly a page apart would all fall into the same few sets of the first-level cache.
   static constexpr std::size_t kStride = kSlotSize + 192;
-  static constexpr std::size_t kControlSize = 64;  // one packet info of either family
+  static constexpr std::size_t kControlSize = 128;  // a packet info of each family, and a little more
 
   struct alignas(cmsghdr) Control {
     std::array<std::byte, kControlSize> octets;

@@ -1,7 +1,10 @@
 // RFC 6604 and RFC 1034 §3.6.2: aliases are followed as far as our zones go, and the RCODE is the last name's.
 #include <array>
 
+#include "dnsd/answer/composer.hpp"
 #include "tests/protocol/expect.hpp"
+#include "zones/name_hash.hpp"
+#include "zones/record_type.hpp"
 
 namespace countersign::tests {
 
@@ -145,6 +148,49 @@ TEST_CASE("RFC 2181 §9: a chain of aliases that does not fit is cut off with TC
   Reply tcp = server.ask_tcp(question);
   REQUIRE(tcp.message.answer.size() == 11);
   REQUIRE(tcp.counters == "queries_tcp responses noerror");
+}
+
+// The reader of records refuses them (static_zone_test.cpp); whoever follows them must not trust in that.
+TEST_CASE("an alias whose target is not one whole name is not followed", "[protocol]") {
+  std::string long_name;
+  for (int i = 0; i < 4; ++i) long_name += "\x3f" + std::string(63, 'x');
+  auto with_root = [](std::string labels) { return labels + std::string(1, '\0'); };
+  for (const std::string& target :
+       {std::string(), std::string("\1"), std::string("\1a"), std::string("\5ab\0", 4), with_root("\1a") + "x",
+        with_root("\x40" + std::string(64, 'x')), std::string("\xc0\x0c"), with_root(long_name), long_name}) {
+    zones::Epochs epochs;
+    zones::NameTable table(epochs);
+    zones::StaticZone zone;
+    zone.apex = *base::Name::parse("a.test");
+    base::Name alias = *base::Name::parse("c.a.test");
+    zones::StaticRecordsBuilder builder;
+    builder.add({alias.wire(), zones::record_type::kCname, 300, target}, 0);
+    zone.records = builder.finish(32'768, [](const zones::RecordView&, std::uint32_t) {});
+    std::vector<zones::StaticZone> all;
+    all.push_back(std::move(zone));
+    zones::ZoneRecords records(std::move(all), {}, table);
+    records.publish_static();
+    zones::Epochs::Reader& reader = epochs.add_reader();
+    zones::ReadScope scope(reader);
+
+    std::array<std::byte, 1232> packet{};
+    auto query = std::make_unique<dnsd::Query>();
+    query->packet = packet.data();
+    query->capacity = query->limit = packet.size();
+    query->type = zones::record_type::kA;
+    alias.wire().copy(query->name.data(), alias.wire().size());
+    alias.wire().copy(reinterpret_cast<char*>(packet.data()) + dnsd::kHeaderLength, alias.wire().size());
+    query->name_length = static_cast<std::uint8_t>(alias.wire().size());
+    query->labels = 3;
+    query->question_length = static_cast<std::uint16_t>(alias.wire().size() + 4);
+    query->names = table.view();
+    query->hash = zones::hash_name(query->names.seed(), alias.wire().data(), alias.wire().size());
+    dnsd::Composer composer(*query, 0);
+    composer.answer();
+    REQUIRE(composer.answers() == 1);
+    REQUIRE(composer.rcode() == rcode::kNoError);
+    REQUIRE(composer.position() == dnsd::kHeaderLength + query->question_length + 12 + target.size());
+  }
 }
 
 }  // namespace countersign::tests

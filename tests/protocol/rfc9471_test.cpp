@@ -156,4 +156,16 @@ TEST_CASE("RFC 1034 §4.2.1: a zone of ours below a zone that we delegated away 
   }
 }
 
+TEST_CASE("RFC 1034 §4.2.1: glue is given in referrals only, never with an answer of ours", "[protocol]") {
+  AnswerFixture server({{"a.test",
+                         {"ns.outside.test"},
+                         {"d1 600 NS ns1.d1", "ns1.d1 600 A 203.0.113.53", "mx-cut 600 MX 1 ns1.d1",
+                          "mx-own 600 MX 1 mail", "mail 600 A 203.0.113.25"}}});
+  Reply mx = server.ask("mx-cut.a.test MX");
+  require_answer(mx, {"mx-cut.a.test. 600 IN MX 1 ns1.d1.a.test."});
+  REQUIRE(mx.message.additional.empty());
+  REQUIRE(server.ask("mx-own.a.test MX").message.additional == Lines{"mail.a.test. 600 IN A 203.0.113.25"});
+  REQUIRE(server.ask("x.d1.a.test A").message.additional == Lines{"ns1.d1.a.test. 600 IN A 203.0.113.53"});
+}
+
 }  // namespace countersign::tests

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """countersignd under a service manager: reload, notifications, watchdog, sockets handed over, the sandbox, and the units themselves."""
 
+import ctypes
 import errno
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -37,6 +39,20 @@ def feed(fifo, text, before=None):
     os.close(writer)
 
 
+def expected_sandbox(program):
+    """What this machine's kernel has, asked apart from the daemon; a build with sanitizers does without."""
+    with open(program, "rb") as file:
+        code = file.read()
+    if b"__asan_init" in code or b"__tsan_init" in code:
+        return "none"
+    with open("/proc/self/status", encoding="ascii") as file:
+        parts = ["seccomp"] if "\nSeccomp:" in file.read() else []
+    # landlock_create_ruleset, which has this number on every architecture but Alpha; it answers with its version.
+    if ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) >= 1:
+        parts.append("landlock")
+    return ",".join(parts) or "none"
+
+
 class ServiceTest(unittest.TestCase):
     def setUp(self):
         self.scene, self.block = Scene(), AddressBlock()
@@ -62,6 +78,15 @@ class ServiceTest(unittest.TestCase):
         before = daemon.child.log().count(outcome)
         daemon.child.send(signal.SIGHUP)
         wait_until(lambda: daemon.child.log().count(outcome) > before, f"{outcome} in the log:\n{tail(daemon.child.log_path, 20)}")
+
+    def limit(self, daemon, kind, soft):
+        """Sets a limit of the running daemon (prlimit's name of it) and returns what it was."""
+        # As the daemon's user: it may change its own processes' limits, root in a user namespace not another's.
+        command = [find_program("prlimit", "util-linux"), f"--pid={daemon.child.pid}", f"--{kind}"]
+        options = {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": [], "cwd": "/", "check": True}
+        before = subprocess.run([*command, "--output=SOFT", "--noheadings"], capture_output=True, text=True, **options).stdout.strip()
+        subprocess.run([*command[:-1], f"--{kind}={soft}:"], **options)
+        return before
 
     def serial(self, name):
         return dns_wire.ask(self.address, name, "SOA").rcode
@@ -163,9 +188,23 @@ class Reload(ServiceTest):
         self.change(daemon, ("[[zone]]", self.zone("slow.example.test", f'file = "{fifo}"') + "[[zone]]"))
         daemon.child.send(signal.SIGHUP)
         wait_until(lambda: "event=reloading" in daemon.child.log(), "the reload began")
+        wait_until(lambda: "the configuration is still being read" in daemon.child.log(), "a warning")
         daemon.child.send(signal.SIGTERM)
         self.assertEqual(daemon.child.wait(15), 0, daemon.child.log())
+        self.assertEqual(daemon.child.log().count("the configuration is still being read;"), 1)
         self.assertIn("event=stopped", daemon.child.log())
+
+    def test_a_reload_without_a_thread_to_read_is_a_failed_one(self):
+        daemon = self.daemon()
+        if daemon.user != "nobody":
+            self.skipTest("not root: no limit of processes can be set for another user")
+        before = self.limit(daemon, "nproc", 0)
+        self.reload(daemon, "not reloaded: no thread")
+        samples = self.samples(daemon)
+        self.assertEqual((samples['countersign_reloads_total{result="failed"}'], samples["countersign_config_last_reload_successful"]), ("1", "0"))
+        self.limit(daemon, "nproc", before)
+        self.reload(daemon)
+        self.assertEqual(self.samples(daemon)["countersign_config_last_reload_successful"], "1")
 
     def test_files_that_the_user_may_not_read_are_said_to_be_that(self):
         daemon = self.daemon()
@@ -198,6 +237,39 @@ class Reload(ServiceTest):
         wait_until(lambda: int(self.samples(daemon)['countersign_reloads_total{result="done"}']) >= 1, "a reload")
         process.terminate()
         self.assertEqual(process.wait(10), 0)
+
+
+    def test_log_on_a_pipe_that_nobody_reads_stops_nothing(self):
+        daemon = self.daemon()
+        daemon.stop()
+        reader, writer = os.pipe()
+        process = subprocess.Popen([daemon.program, "--config", daemon.config], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_until(lambda: b"ready" in os.read(reader, 4096), "ready")
+        os.set_blocking(writer, False)
+        for size in (4096, 1):
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    os.write(writer, b"x" * size)
+        os.set_blocking(writer, True)
+        for number in (1, 2, 3):
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: int(self.samples(daemon)['countersign_reloads_total{result="done"}']) >= number, "a reload")
+            for tcp in (False, True):
+                self.assertEqual(dns_wire.ask(self.address, "auth.example.test", "SOA", tcp=tcp).rcode, "NOERROR")
+        os.set_blocking(reader, False)
+        with self.assertRaises(BlockingIOError):
+            while os.read(reader, 65536):
+                pass
+        process.terminate()
+        self.assertEqual(process.wait(10), 0)
+        said = os.read(reader, 65536).decode("ascii")
+        # Each reload has two lines; the file is the same, so that there is no third.
+        self.assertRegex(said, r'event="log lines were lost: stderr was not read in time" lines=[6-9]\n')
+        self.assertIn("event=stopped", said)
+        for end in (reader, writer):
+            os.close(end)
 
 
 class Notifications(ServiceTest):
@@ -275,19 +347,45 @@ class Activation(ServiceTest):
         self.assertIn('descriptor 4 (\\"name1\\") that the service manager handed over is no socket', str(raised.exception))
 
 
+class ControlSocket(ServiceTest):
+    def test_a_want_of_descriptors_is_logged_once_and_gets_over(self):
+        daemon = self.daemon()
+        if daemon.user != "nobody":
+            self.skipTest("not root: no limit of the daemon can be set")
+        before = self.limit(daemon, "nofile", 4)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(10)
+            client.connect(daemon.socket)
+            client.sendall(b"GET /v1/txt HTTP/1.0\r\n\r\n")
+            complaint = "cannot accept a connection on the control socket"
+            wait_until(lambda: complaint in daemon.child.log(), "a complaint")
+            time.sleep(0.5)  # ten more attempts
+            self.assertEqual(daemon.child.log().count(complaint), 1)
+            self.limit(daemon, "nofile", before)
+            self.assertRegex(client.recv(100), rb"^HTTP/1\.[01] 200 OK")
+
+
 class Sandbox(ServiceTest):
     def test_every_thread_is_in_it(self):
         daemon = self.daemon()
         found = re.search(r"sandbox=(\S+)", daemon.child.log())
         self.assertTrue(found, daemon.child.log())
-        if "seccomp" not in found.group(1):
-            self.skipTest(f"sandbox={found.group(1)}: no seccomp in this build or kernel")
+        expected = expected_sandbox(daemon.program)
+        self.assertEqual(found.group(1), expected)
+        if "seccomp" not in expected:
+            self.skipTest(f"sandbox={expected}: no seccomp in this build or kernel")
         tasks = os.listdir(f"/proc/{daemon.child.pid}/task")
         self.assertGreaterEqual(len(tasks), 3)
         for task in tasks:
             with open(f"/proc/{daemon.child.pid}/task/{task}/status", encoding="ascii") as file:
                 status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
             self.assertEqual((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"))
+
+    def test_the_control_socket_is_removed_from_within_it(self):
+        daemon = UnprivilegedDaemon(self.scene, activator(f"udp={self.address}", f"tcp={self.address}"), self.address, zones=self.zone())
+        self.assertTrue(os.path.exists(daemon.socket))
+        self.assertEqual(daemon.stop(), 0)
+        self.assertFalse(os.path.exists(daemon.socket), daemon.child.log())
 
     def test_the_daemon_runs_under_the_filters_of_its_units(self):
         analyze = find_program("systemd-analyze", "systemd")

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -199,6 +200,20 @@ class Start(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 4)
         daemon.start()
         self.assertEqual(daemon.texts("x.auth.example.test"), [base.VALUE])
+
+    def test_signals_during_the_stop_do_not_cut_it_short(self):
+        daemon = self.daemon()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            for _ in range(3):
+                daemon.control.put("x.auth.example.test", base.VALUE)
+                daemon.child.send(signal.SIGTERM)
+                while daemon.child.running():
+                    daemon.child.send(number)
+                self.assertEqual(daemon.child.exit_code(), 0, daemon.child.log())
+                self.assertIn("event=stopped", daemon.child.log())
+                daemon.child.kill()
+                daemon.start()
+                self.assertEqual(daemon.texts("x.auth.example.test"), [base.VALUE])
 
     def test_stale_socket_of_a_killed_daemon_is_no_obstacle(self):
         daemon = self.daemon()

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json.hpp>
+#include <future>
 #include <set>
 
 #include "dnsd/api/control_api.hpp"
@@ -260,6 +261,60 @@ TEST_CASE("the metrics have the sums of all counters, each family once", "[dnsd]
   std::set<std::string> families;
   for (std::size_t at = 0; (at = text.find("# TYPE ", at)) != std::string::npos; ++at)
     CHECK(families.insert(text.substr(at + 7, text.find(' ', at + 7) - at - 7)).second);
+}
+
+TEST_CASE("a store that hangs does not hold up the status and the metrics, which tell of it", "[dnsd][api]") {
+  Api api;
+  REQUIRE(api.ask("PUT", "/v1/txt/a.auth.test", R"({"value":"v"})").status == 200);
+  ControlApi hurried(api.context.get_executor(), api.zone.publisher(), api.facts, api.zone.clock(),
+                     std::chrono::milliseconds(20));
+  auto ask = [&](const std::string& target) {
+    std::optional<ApiResponse> response;
+    asio::co_spawn(api.context, hurried.handle_request(ApiRequest("GET", target)),
+                   [&response](std::exception_ptr, ApiResponse answer) { response = std::move(answer); });
+    api.context.restart();
+    while (!response) REQUIRE(api.context.run_one_for(std::chrono::seconds(10)) == 1);
+    return *response;
+  };
+  CHECK(sample(ask("/metrics").body, "countersign_store_stalled") == "0");
+  // A completion that does not return is to the store thread what a disk is that does not.
+  std::promise<void> hanging, released;
+  api.zone.publisher().snapshot([&](base::Result<zones::StoreSnapshot>) {
+    hanging.set_value();
+    released.get_future().wait();
+  });
+  hanging.get_future().wait();
+  // The second one does not even try.
+  for (int round = 0; round < 2; ++round) {
+    ApiResponse metrics = ask("/metrics");
+    CHECK(metrics.status == 200);
+    CHECK(sample(metrics.body, "countersign_store_ok") == "0");
+    CHECK(sample(metrics.body, "countersign_store_stalled") == "1");
+    CHECK(sample(metrics.body, R"(countersign_zone_values{zone="auth.test"})") == "1");
+    CHECK_FALSE(sample(metrics.body, R"(countersign_dns_queries_total{transport="udp"})").empty());
+    ApiResponse status = ask("/v1/status");
+    REQUIRE(status.status == 200);
+    json::value document = json::parse(status.body);
+    CHECK_FALSE(document.at("store").at("ok").as_bool());
+    CHECK(document.at("store").at("error").as_string() == "the store does not answer; its disk may hang");
+    CHECK(document.at("values").to_number<int>() == 1);
+  }
+  released.set_value();
+  api.context.restart();
+  api.context.run();  // until the late answer is there
+  CHECK(sample(ask("/metrics").body, "countersign_store_ok") == "1");
+  CHECK(sample(ask("/metrics").body, "countersign_store_stalled") == "0");
+}
+
+TEST_CASE("an IPv4 client of a socket for both families is written as IPv4", "[dnsd][api]") {
+  for (auto [address, text] :
+       {std::pair("[::ffff:192.0.2.1]:4000", "192.0.2.1"), std::pair("192.0.2.1:4000", "192.0.2.1"),
+        std::pair("[2001:db8::1]:4000", "2001:db8::1")}) {
+    SeenEvent event;
+    event.client = *base::SocketAddress::parse(address);
+    event.name_length = 1;  // the root
+    CHECK(json::parse(query_line(event, {})).at("client").as_string() == text);
+  }
 }
 
 TEST_CASE("only a well-formed GET of the queries is a stream", "[dnsd][api]") {

@@ -1,3 +1,4 @@
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -185,6 +186,41 @@ TEST_CASE("a stream that nobody reads any more ends, and the rings are switched 
   client.close();
   while (serving.on_loop([&] { return serving.ring.wanted() || serving.server.connections() > 0; }))
     std::this_thread::yield();
+}
+
+TEST_CASE("lines that a slow reader has no room for are counted as lost", "[dnsd][api]") {
+  Serving serving;
+  UnixClient client(serving.path);
+  client.send("GET /v1/queries HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.read_until("\r\n\r\n");
+  // What is not read fills the socket's buffers and then the session's; a line is 150 octets and more. Rings lose
+  // nothing, because each round waits until they are empty.
+  std::uint64_t ring_lost = 0;
+  for (int round = 0; round < 2000 && serving.on_loop([&] { return serving.seen.lost(); }) == 0; ++round) {
+    for (int i = 0; i < 100; ++i) serving.ask("a.auth.test", 1);
+    ring_lost = serving.on_loop([&] { return serving.ring.lost(); });
+  }
+  CHECK(ring_lost == 0);
+  CHECK(serving.on_loop([&] { return serving.seen.lost(); }) > 0);
+}
+
+TEST_CASE("connections beyond a quarter of the descriptors wait for one that ends", "[dnsd][api]") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few{40, before.rlim_max};
+  std::optional<Serving> serving;
+  setrlimit(RLIMIT_NOFILE, &few);
+  serving.emplace();
+  setrlimit(RLIMIT_NOFILE, &before);
+  std::vector<std::unique_ptr<UnixClient>> clients;
+  for (int i = 0; i < 11; ++i) {
+    clients.push_back(std::make_unique<UnixClient>(serving->path));
+    clients.back()->send("GET /v1/txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    if (i < 10) CHECK(clients.back()->read_until("[]\n").ends_with("[]\n"));
+  }
+  CHECK(serving->on_loop([&] { return serving->server.connections(); }) == 10);
+  clients.front()->close();
+  CHECK(clients.back()->read_until("[]\n").ends_with("[]\n"));
 }
 
 TEST_CASE("stopping ends streams properly and idle connections at once", "[dnsd][api]") {

@@ -6,10 +6,13 @@
 #include <array>
 
 #include "dnsd/net/port_holder.hpp"
+#include "dnsd/net/udp_worker.hpp"
 #include "tests/unit/dnsd/client_socket.hpp"
+#include "tests/unit/dnsd/live_zone.hpp"
 
 using namespace countersign;
 using namespace countersign::dnsd;
+using base::Descriptor;
 using base::ErrorCode;
 using base::SocketAddress;
 
@@ -116,4 +119,57 @@ TEST_CASE("nobody holds a free port", "[dnsd][net]") {
   bound = base::fail(ErrorCode::Io, "closed");
   CHECK_FALSE(find_port_holder(address, Transport::Udp));
   CHECK_FALSE(find_port_holder(address, Transport::Tcp));
+}
+TEST_CASE("a socket that was handed over keeps its larger buffer", "[dnsd][net]") {
+  Descriptor udp(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  auto any = *SocketAddress::parse("127.0.0.1:0", 53);
+  REQUIRE(bind(udp.get(), any.data(), any.size()) == 0);
+  auto buffer = [](const Descriptor& socket) {
+    int octets = 0;
+    socklen_t length = sizeof octets;
+    REQUIRE(getsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &octets, &length) == 0);
+    return octets;
+  };
+  int wanted = 16 << 20;
+  // Beyond rmem_max only where we may; else what we get has to stay as well.
+  if (setsockopt(udp.get(), SOL_SOCKET, SO_RCVBUFFORCE, &wanted, sizeof wanted) != 0)
+    REQUIRE(setsockopt(udp.get(), SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted) == 0);
+  int before = buffer(udp);
+  std::vector<Descriptor> udps;
+  udps.push_back(std::move(udp));
+  auto shared = share_listeners(std::move(udps), {}, 1);
+  REQUIRE(shared);
+  CHECK(buffer(shared->udp[0][0]) >= before);
+}
+
+TEST_CASE("what the owner of a socket wants to be told with each packet does not keep answers back", "[dnsd][net]") {
+  Descriptor udp(::socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  if (!udp) return;  // no IPv6
+  int off = 0, on = 1;
+  REQUIRE(setsockopt(udp.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0);
+  auto wildcard = *SocketAddress::parse("[::]:0", 53);
+  REQUIRE(bind(udp.get(), wildcard.data(), wildcard.size()) == 0);
+  for (int option : {SO_TIMESTAMPNS, SO_RXQ_OVFL})
+    REQUIRE(setsockopt(udp.get(), SOL_SOCKET, option, &on, sizeof on) == 0);
+  for (int option : {IP_PKTINFO, IP_RECVTTL}) REQUIRE(setsockopt(udp.get(), IPPROTO_IP, option, &on, sizeof on) == 0);
+  std::vector<Descriptor> udps;
+  udps.push_back(std::move(udp));
+  auto shared = share_listeners(std::move(udps), {}, 1);
+  REQUIRE(shared);
+  tests::LiveZone zone;
+  zone.publish("a.auth.test", "v");
+  int fd = shared->udp[0][0].get();
+  UdpWorker worker(0, std::move(shared->udp[0]), zone.responder(), zone.first_reader());
+  // Also when somebody turns them on again later: only the packet's destination goes back.
+  for (int option : {SO_TIMESTAMPNS}) REQUIRE(setsockopt(fd, SOL_SOCKET, option, &on, sizeof on) == 0);
+  REQUIRE(worker.start());
+  for (const char* text : {"127.0.0.1:1", "127.1.2.3:1", "[::1]:1"}) {
+    INFO(text);
+    auto server = *SocketAddress::parse(text);
+    server.set_port(shared->addresses[0].port());
+    tests::ClientSocket client(server, SOCK_DGRAM);
+    client.send(tests::query_with_id("a.auth.test TXT", 77));
+    CHECK(tests::id_of(client.receive().value_or(tests::Packet(12, '\0'))) == 77);
+  }
+  CHECK(worker.udp_counters().send_errors.read() == 0);
 }

@@ -104,6 +104,17 @@ TEST_CASE("an IPv4 address is a client, and so is an IPv6 /64", "[dnsd][net]") {
   CHECK(sessions.surplus_of_client(v4) == &v4);
 }
 
+TEST_CASE("IPv4 clients of an IPv6 socket are clients of their own", "[dnsd][net]") {
+  Sessions sessions(TcpLimits{100, 10s, 2});
+  TcpSession& first = sessions.connect("[::ffff:192.0.2.1]:53", kStart);
+  sessions.connect("[::ffff:192.0.2.2]:53", kStart);
+  sessions.connect("[::ffff:192.0.2.3]:53", kStart);
+  CHECK(sessions.surplus_of_client(first) == nullptr);
+  sessions.connect("192.0.2.1", kStart);
+  TcpSession& third = sessions.connect("192.0.2.1", kStart);
+  CHECK(sessions.surplus_of_client(third) == &first);
+}
+
 TEST_CASE("lower limits find those who are too many", "[dnsd][net]") {
   Sessions sessions(TcpLimits{1000, 10s, 100});
   for (int i = 0; i < 60; ++i) {

@@ -190,13 +190,28 @@ TEST_CASE("a watchdog is ours when it is meant for us", "[dnsd][service]") {
 
 TEST_CASE("a worker that sleeps or gets on is alive, one that stays in a batch is not", "[dnsd][service]") {
   tests::LiveZone zone;
-  UdpWorker worker(0, {}, zone.responder(), zone.first_reader());
-  WorkerPulse pulse(worker, zone.first_reader());
+  std::vector<Descriptor> sockets;
+  sockets.push_back(bound_socket(SOCK_DGRAM, kAnyPort));
+  REQUIRE(fcntl(sockets[0].get(), F_SETFL, O_NONBLOCK) == 0);
+  SocketAddress address = address_of(sockets[0]);
+  // The pulse looks at a reader of the test's, because the worker's own goes offline after each batch; the queries that
+  // it counts are real.
+  zones::Epochs::Reader& batch = zone.second_reader();
+  UdpWorker worker(0, std::move(sockets), zone.responder(), zone.first_reader());
+  WorkerPulse pulse(worker, batch);
+  REQUIRE(worker.start());
   CHECK(pulse.beats());
   CHECK(pulse.beats());
-  zone.first_reader().online();
+  batch.online();
   CHECK_FALSE(pulse.beats());
-  zone.first_reader().offline();
+  tests::ClientSocket client(address, SOCK_DGRAM);
+  for (unsigned id : {1U, 2U}) {
+    client.send(tests::query_with_id("a.auth.test TXT", id));
+    REQUIRE(client.receive());
+    CHECK(pulse.beats());        // in a batch, but another one: the queries have grown
+    CHECK_FALSE(pulse.beats());  // in the same one
+  }
+  batch.offline();
   CHECK(pulse.beats());
 }
 

@@ -1,13 +1,17 @@
 #include "zones/publisher.hpp"
 
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
+#include <thread>
 
 #include "tests/unit/zones/server.hpp"
+#include "zones/store.hpp"
 
 using namespace countersign;
 using namespace std::chrono_literals;
@@ -301,4 +305,92 @@ TEST_CASE("a full disk refuses updates, keeps what was acknowledged, and is surv
   REQUIRE(server.snapshot().store_ok);
   REQUIRE(server.snapshot().values == 1);
   REQUIRE(server.list().size() == 1);
+}
+
+TEST_CASE("a store that can be written again is called so without any update", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  Server server(folder, clock);
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  rlimit none{0, old.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &none) == 0);
+  auto refused = server.add("a.auth.test", "v");
+  bool failing = !server.snapshot().store_ok;
+  bool still_failing = !server.snapshot().store_ok;
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
+  REQUIRE_FALSE(refused);
+  REQUIRE(failing);
+  REQUIRE(still_failing);
+  REQUIRE(server.snapshot().store_ok);
+  REQUIRE(server.snapshot().commits == 0);
+  REQUIRE(server.served("a.auth.test") == -1);
+}
+
+namespace {
+
+void execute(const std::filesystem::path& file, const std::string& sql) {
+  sqlite3* raw = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &raw) == SQLITE_OK);
+  REQUIRE(sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(raw);
+}
+
+}  // namespace
+
+TEST_CASE("rows that somebody wrote by hand go at their deadline, whatever their name is", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  auto file = folder.path / "store.sqlite3";
+  {
+    Server server(folder, clock);
+  }
+  // Upper case, not a name, nothing, a text, a value that is no text; ours; and deadlines that are none.
+  execute(
+      file,
+      "INSERT INTO txt VALUES (x'01410461757468047465737400', 'v', '', 1, 1, 0), (x'0561', 'v', '', 1, 1, 0),"
+      "(x'', 'v', '', 1, 1, 0), ('a.auth.test', 'v', '', 1, 1, 0), (x'01610461757468047465737400', x'76', '', 1, 1, 0),"
+      "(x'01620461757468047465737400', 'v', '', 1, 1, 0),"
+      "(x'01630461757468047465737400', 'v', '', 1, 'soon', 0)");
+  {
+    Server server(folder, clock);
+    auto patience = std::chrono::steady_clock::now() + 20s;  // a bound, not a measure
+    while (server.snapshot().prunes < 6 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+    auto settled = server.snapshot();
+    REQUIRE(settled.prunes == 6);
+    for (int i = 0; i < 100; ++i) server.snapshot();
+    REQUIRE(server.snapshot().prunes == settled.prunes);
+    REQUIRE(server.snapshot().commits == settled.commits);
+    REQUIRE(server.served("a.auth.test") == -1);
+  }
+  auto store = zones::Store::open(file);
+  REQUIRE(store);
+  REQUIRE(store->expired(INT64_MIN, INT64_MAX, -1)->empty());
+  REQUIRE_FALSE(store->next_deadline()->has_value());
+}
+
+TEST_CASE("a reload that cannot read the store does not call it unwritable", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  auto file = folder.path / "store.sqlite3";
+  {
+    Server server(folder, clock);
+  }
+  execute(file,
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO txt SELECT "
+          "CAST(CAST(x'08' || CAST(printf('%08d', i) AS BLOB) AS BLOB) || x'0461757468047465737400' AS BLOB), "
+          "hex(zeroblob(200)), '', 1, NULL, 0 FROM n");
+  Server server(folder, clock);
+  REQUIRE(server.reload(server.config));
+  auto size = std::filesystem::file_size(file);
+  {
+    // Its cache holds but a part of it.
+    std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+    damage.seekp(static_cast<std::streamoff>(size / 4));
+    damage << std::string(size / 2, 'x');
+  }
+  auto failed = server.reload(server.config);
+  REQUIRE_FALSE(failed);
+  REQUIRE(server.snapshot().store_ok);
 }

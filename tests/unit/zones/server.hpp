@@ -98,4 +98,29 @@ struct Server {
   }
 };
 
+inline conf::Zone zone_of(const std::string& apex, std::vector<std::string> records) {
+  conf::Zone zone;
+  zone.name = *base::Name::parse(apex);
+  zone.nameservers = {*base::Name::parse("ns.elsewhere.test")};
+  zone.hostmaster = *base::Name::parse("hostmaster.elsewhere.test");
+  for (std::string& record : records) zone.records.push_back({std::move(record), {}});
+  return zone;
+}
+
+inline zones::ZoneSnapshot zone_in(Server& server, const std::string& apex) {
+  for (const zones::ZoneSnapshot& zone : server.snapshot().zones)
+    if (zone.name == *base::Name::parse(apex)) return zone;
+  FAIL("no zone " + apex);
+  return {};
+}
+
+inline std::uint32_t ttl_of(Server& server, const std::string& name) {
+  zones::ReadScope scope(server.reader);
+  const zones::Node* node = server.table.find(base::Name::parse(name)->wire());
+  REQUIRE(node != nullptr);
+  const zones::RrsetAnswer* txt = node->find(zones::record_type::kTxt);
+  REQUIRE(txt != nullptr);
+  return base::load_u32(node->answer(*txt).data() + 6);  // pointer, type, class
+}
+
 }  // namespace countersign::tests

@@ -121,6 +121,87 @@ TEST_CASE("a master file is read with its directives, and bad lines are named", 
 
   zone.file = (folder.path / "none").string();
   REQUIRE(build({zone}).problems[0].text.find("no such file") != std::string::npos);
+  zone.file = "/dev/zero";
+  REQUIRE(build({zone}).problems[0].text.find("name a master file") != std::string::npos);
   zone.file = folder.path.string();
   REQUIRE_FALSE(build({zone}).problems.empty());
+}
+
+TEST_CASE("a name in a record that the zone's own name makes too long is refused", "[zones]") {
+  std::string label(63, 'x');
+  std::string long_name = label + "." + label + "." + label + ".";
+  std::string too_long = long_name + std::string(50, 'y');  // 244 octets, and 18 of the zone
+  std::string fits = long_name + std::string(44, 'y');      // 255 in all
+  for (std::string record : {"c CNAME ", "c NS ", "c MX 1 ", "c SRV 1 2 3 ", "c PTR ", "c HTTPS 1 "}) {
+    INFO(record);
+    Built built = build({zone_of("auth.example.net", {"ns1 A 192.0.2.1", record + too_long})});
+    REQUIRE(built.problems.size() == 1);
+    REQUIRE(built.problems[0].text.find("longer than 255 octets") != std::string::npos);
+    REQUIRE(built.zones[0].records.find(Name::parse("c.auth.example.net")->wire()).empty());
+    for (const conf::Problem& problem :
+         build({zone_of("auth.example.net", {"ns1 A 192.0.2.1", record + fits})}).problems)
+      REQUIRE(problem.text.find("has no address") != std::string::npos);  // of the name server
+  }
+  tests::TemporaryFolder folder;
+  conf::Zone zone = zone_of("auth.example.net", {"ns1 A 192.0.2.1"});
+  zone.file = (folder.path / "zone").string();
+  std::ofstream(zone.file) << "fine A 192.0.2.1\nc CNAME " << too_long << "\n";
+  Built built = build({zone});
+  REQUIRE(built.problems.size() == 1);
+  REQUIRE(built.problems[0].text.find("line 2") != std::string::npos);
+}
+
+TEST_CASE("a record of a known type without its fields is refused, one of an unknown type may be empty", "[zones]") {
+  for (std::string record :
+       {"c CNAME \\# 0", "c NS \\# 0", "c MX \\# 0", "c MX \\# 2 0001", "c TXT \\# 0", "c A \\# 0"}) {
+    INFO(record);
+    REQUIRE(build({zone_of("z.test", {"ns1 A 192.0.2.1", record})}).problems.size() == 1);
+  }
+  Built built = build({zone_of("z.test", {"ns1 A 192.0.2.1", "x TYPE65280 \\# 0", "x NULL \\# 0", "x APL"})});
+  for (const conf::Problem& problem : built.problems) FAIL(problem.text);
+  REQUIRE(built.zones[0].records.find(Name::parse("x.z.test")->wire()).size() == 3);
+}
+
+TEST_CASE("of the problems of one master file twenty are said, and how many more there are", "[zones]") {
+  tests::TemporaryFolder folder;
+  conf::Zone zone = zone_of("z.test", {"ns1 A 192.0.2.1"});
+  zone.file = (folder.path / "zone").string();
+  {
+    std::ofstream file(zone.file);
+    for (int i = 0; i < 5000; ++i) file << "n" << i << ".outside. A 192.0.2.1\n";
+    for (int i = 0; i < 100; ++i) file << "c" << i << " CNAME a\nc" << i << " TXT x\n";
+  }
+  Built built = build({zone});
+  REQUIRE(built.problems.size() == 21);
+  REQUIRE(built.problems[19].text.find("line 20:") != std::string::npos);
+  REQUIRE(built.problems[20].text == "\"" + zone.file + "\": and 5080 more");
+}
+
+TEST_CASE("the digest changes with the value TTL and with the zones directly below", "[zones]") {
+  auto digest = [](const std::vector<std::string>& apexes, std::chrono::seconds ttl = std::chrono::seconds(1)) {
+    conf::Config config;
+    for (const std::string& apex : apexes) config.zones.push_back(zone_of(apex, {"ns1 A 192.0.2.1"}));
+    config.challenge.ttl = ttl;
+    std::vector<conf::Problem> problems;
+    auto built = zones::build_static_zones(config, problems);
+    REQUIRE(problems.empty());
+    return built[0].digest();
+  };
+  std::string alone = digest({"z.test"});
+  std::string above = digest({"z.test", "a.z.test", "b.z.test"});
+  REQUIRE(digest({"z.test"}, std::chrono::seconds(2)) != alone);
+  REQUIRE(above != alone);
+  REQUIRE(digest({"z.test", "b.z.test", "a.z.test"}) == above);                // in whatever order
+  REQUIRE(digest({"z.test", "a.z.test", "b.z.test", "c.b.z.test"}) == above);  // b's, not z's
+  REQUIRE(digest({"z.test", "other.test", "xz.test"}) == alone);
+}
+
+TEST_CASE("records below one of thousands of nested zones are that zone's", "[zones]") {
+  std::vector<conf::Zone> zones{zone_of("z.test", {"ns1 A 192.0.2.1", "deep.er.n7 A 192.0.2.1", "n7x A 192.0.2.1"})};
+  for (int i = 0; i < 3000; ++i) zones.push_back(zone_of("n" + std::to_string(i) + ".z.test", {"ns1 A 192.0.2.1"}));
+  Built built = build(std::move(zones));
+  REQUIRE(built.problems.empty());
+  REQUIRE(built.zones[0].nested.size() == 3000);
+  REQUIRE(built.zones[0].records.find(Name::parse("deep.er.n7.z.test")->wire()).empty());
+  REQUIRE(built.zones[0].records.find(Name::parse("n7x.z.test")->wire()).size() == 1);
 }

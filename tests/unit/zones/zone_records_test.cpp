@@ -188,3 +188,40 @@ TEST_CASE("counters and nodes agree with a model through random values", "[zones
     REQUIRE(t.records.count(0).names == owners);
   }
 }
+
+TEST_CASE("a host that two records name is added once", "[zones]") {
+  Records t({"ns1 A 192.0.2.1", "m MX 10 ns1", "m MX 20 ns1", "m MX 30 elsewhere.test.", "s SRV 1 1 80 ns1",
+             "s SRV 1 1 81 NS1"});
+  REQUIRE(t.content("m.z.test").at(0) == "15 3 1");
+  REQUIRE(t.content("s.z.test").at(0) == "33 2 1");
+}
+
+TEST_CASE("addresses of a host are added whole or not at all", "[zones]") {
+  std::vector<std::string> lines{"ns1 A 192.0.2.1"};
+  for (const char* host : {"h1", "h2", "h3"}) {
+    lines.push_back("m MX 1 " + std::string(host));
+    for (int i = 0; i < 400; ++i)
+      lines.push_back(std::string(host) + " A 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250));
+  }
+  // Two hosts of 400 addresses fit the room, the third would be split.
+  Records t(lines);
+  REQUIRE(t.content("m.z.test").at(0) == "15 3 800");
+}
+
+TEST_CASE("limits blame the static records when these leave no room, and take what they say already", "[zones]") {
+  std::vector<std::string> lines{"ns1 A 192.0.2.1"};
+  for (char c = 'a'; c < 'f'; ++c) lines.push_back("fixed TXT " + std::string(200, c));
+  Records t(lines);
+  Name name = *Name::parse("fixed.z.test");
+  auto refused = t.records.check_limits(name, {std::string(200, 'v')});
+  REQUIRE(refused.error().code == base::ErrorCode::Full);
+  REQUIRE(refused.error().message.find("static TXT records") != std::string::npos);
+  REQUIRE(t.records.check_limits(name, {std::string(200, 'a')}));
+  REQUIRE(t.records.check_limits(name, {std::string(200, 'a'), std::string(200, 'b')}));
+  // Too long even without them.
+  Records small({"ns1 A 192.0.2.1", "fixed TXT x"});
+  refused = small.records.check_limits(
+      *Name::parse(std::string(60, 'a') + "." + std::string(60, 'b') + "." + std::string(60, 'c') + ".z.test"),
+      {std::string(1024, 'v')});
+  REQUIRE(refused.error().message.find("too long") != std::string::npos);
+}
