@@ -9,6 +9,8 @@
 
 #include "base/files.hpp"
 #include "base/handle.hpp"
+#include "zones/node_builder.hpp"
+#include "zones/record_type.hpp"
 
 namespace countersign::zones {
 namespace {
@@ -51,6 +53,21 @@ Result<void> check_fields(const ldns_rr& record) {
   return {};
 }
 
+// As a resolver will read it: data given as \# (RFC 3597 §5) may be anything. Not for the types that ldns takes only
+// when they are right, and that come by the million.
+bool is_readable(const MasterRecord& record) {
+  if (record.type == record_type::kA || record.type == record_type::kAaaa || record.type == record_type::kTxt)
+    return true;
+  std::string wire(1, '\0');  // the owner does not matter
+  append_record(wire, "", record.type, record.ttl, record.rdata);
+  ldns_rr* raw = nullptr;
+  std::size_t position = 0;
+  ldns_status status = ldns_wire2rr(&raw, reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size(), &position,
+                                    LDNS_SECTION_ANSWER);
+  Record read(raw);
+  return status == LDNS_STATUS_OK && position == wire.size();
+}
+
 Result<MasterRecord> convert(const ldns_rr& record) {
   if (ldns_rr_get_class(&record) != LDNS_RR_CLASS_IN)
     return fail(ErrorCode::Invalid, "only class IN is served; remove the record");
@@ -64,6 +81,8 @@ Result<MasterRecord> convert(const ldns_rr& record) {
   if (auto checked = check_fields(record); !checked) return fail(checked.error());
   for (std::size_t i = 0; i < ldns_rr_rd_count(&record); ++i) made.rdata += field_bytes(*ldns_rr_rdf(&record, i));
   if (made.rdata.size() > 0xffff) return fail(ErrorCode::Invalid, "the record is longer than 65535 octets");
+  if (!is_readable(made))
+    return fail(ErrorCode::Invalid, "the data is not what a record of its type holds; no resolver could read it");
   // Types for questions and for transport (RFC 6895 §3.1) can be in no zone.
   constexpr std::uint16_t kOptType = 41;
   bool meta = made.type == 0 || made.type == kOptType || (made.type >= 128 && made.type <= 255);

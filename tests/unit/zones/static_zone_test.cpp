@@ -205,3 +205,17 @@ TEST_CASE("records below one of thousands of nested zones are that zone's", "[zo
   REQUIRE(built.zones[0].records.find(Name::parse("deep.er.n7.z.test")->wire()).empty());
   REQUIRE(built.zones[0].records.find(Name::parse("n7x.z.test")->wire()).size() == 1);
 }
+
+TEST_CASE("data that a record of its type cannot hold is refused, of unknown types taken as it is", "[zones]") {
+  Name origin = *Name::parse("auth.test");
+  // It was answered, and ldns could not read the answer.
+  for (const char* wrong : {"a TYPE65 400 \\# 4 0a000001", "a HTTPS \\# 3 000103", "a MX \\# 2 000a"}) {
+    INFO(wrong);
+    REQUIRE_FALSE(zones::parse_record(wrong, origin, 60));
+  }
+  for (const char* right : {"a TYPE65400 \\# 4 0a000001", "a TYPE65400 \\# 0", "a HTTPS 1 . alpn=h2",
+                            "a CAA 0 issue \"ca.test\"", "a SRV 1 2 3 b", "a TYPE1 \\# 4 0a000001"}) {
+    INFO(right);
+    REQUIRE(zones::parse_record(right, origin, 60));
+  }
+}
