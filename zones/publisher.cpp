@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -85,7 +86,12 @@ class Publisher::Impl {
   // At the start and at each reload; an error leaves everything as it was. True when it wrote serials.
   Result<bool> fill(std::vector<StaticZone> zones, TxtLimits limits);
   void start() {
+    // Signals are another thread's: here they would only interrupt the disk's work.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   void enqueue(Job job);
 

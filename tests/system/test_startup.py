@@ -209,6 +209,8 @@ class Start(unittest.TestCase):
                 daemon.child.send(signal.SIGTERM)
                 while daemon.child.running():
                     daemon.child.send(number)
+                    # As fast as Python can they would be a flood that nothing gets on under.
+                    time.sleep(0.0005)
                 self.assertEqual(daemon.child.exit_code(), 0, daemon.child.log())
                 self.assertIn("event=stopped", daemon.child.log())
                 daemon.child.kill()
