@@ -31,7 +31,7 @@ RateLimiter::RateLimiter(zones::HashSeed seed) : seed_(seed), sets_(std::make_un
 RateLimiter::Bucket& RateLimiter::find(std::uint64_t hash) {
   auto tag = static_cast<std::uint32_t>(hash >> 32U) | 1U;  // 0 is nobody's
   Set& set = (*sets_)[hash % kSets];
-  Bucket* oldest = nullptr;
+  Bucket* oldest = set.ways.data();
   std::uint64_t oldest_until = UINT64_MAX;
   for (Bucket& bucket : set.ways) {
     if (bucket.tag.load(std::memory_order_relaxed) == tag) return bucket;

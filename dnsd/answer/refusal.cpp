@@ -12,6 +12,7 @@ namespace {
 using base::store_u16;
 using base::store_u32;
 namespace record_type = zones::record_type;
+using namespace std::string_view_literals;
 
 bool has_edns(const Query& query) {
   return (query.flags & Query::Edns) != 0;
@@ -67,10 +68,10 @@ std::size_t write_tsig_error(Query& query, const AnswerSettings& settings) {
   return end + record.size();
 }
 
-constexpr std::string_view kIdServer("\2id\6server", 11);
-constexpr std::string_view kHostnameBind("\10hostname\4bind", 15);
-constexpr std::string_view kVersionServer("\7version\6server", 16);
-constexpr std::string_view kVersionBind("\7version\4bind", 14);
+constexpr std::string_view kIdServer = "\2id\6server\0"sv;
+constexpr std::string_view kHostnameBind = "\10hostname\4bind\0"sv;
+constexpr std::string_view kVersionServer = "\7version\6server\0"sv;
+constexpr std::string_view kVersionBind = "\7version\4bind\0"sv;
 
 // Empty: not configured, or another question.
 std::string_view chaos_text(std::string_view name, const AnswerSettings& settings) {
