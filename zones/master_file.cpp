@@ -21,6 +21,7 @@ using base::Result;
 using Record = base::Handle<ldns_rr, ldns_rr_free>;
 using Field = base::Handle<ldns_rdf, ldns_rdf_deep_free>;
 using File = base::Handle<std::FILE, std::fclose>;
+using Buffer = base::Handle<ldns_buffer, ldns_buffer_free>;
 
 constexpr int kMaxWrongLines = 20;
 constexpr std::uint32_t kMaxTtl = 0x7fffffff;  // RFC 2181 §8
@@ -65,7 +66,11 @@ bool is_readable(const MasterRecord& record) {
   ldns_status status = ldns_wire2rr(&raw, reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size(), &position,
                                     LDNS_SECTION_ANSWER);
   Record read(raw);
-  return status == LDNS_STATUS_OK && position == wire.size();
+  if (status != LDNS_STATUS_OK || position != wire.size()) return false;
+  // Some data (SvcParams, RFC 9460 §2.2) is looked at only when it is printed.
+  // ldns_rr2str() would leak its buffer then.
+  Buffer text(ldns_buffer_new(LDNS_MIN_BUFLEN));
+  return text && ldns_rr2buffer_str(text.get(), read.get()) == LDNS_STATUS_OK;
 }
 
 Result<MasterRecord> convert(const ldns_rr& record) {

@@ -209,7 +209,8 @@ TEST_CASE("records below one of thousands of nested zones are that zone's", "[zo
 TEST_CASE("data that a record of its type cannot hold is refused, of unknown types taken as it is", "[zones]") {
   Name origin = *Name::parse("auth.test");
   // It was answered, and ldns could not read the answer.
-  for (const char* wrong : {"a TYPE65 400 \\# 4 0a000001", "a HTTPS \\# 3 000103", "a MX \\# 2 000a"}) {
+  for (const char* wrong :
+       {"a TYPE65 400 \\# 4 0a000001", "a TYPE65 4 0 \\# 4 0a000001", "a HTTPS \\# 3 000103", "a MX \\# 2 000a"}) {
     INFO(wrong);
     REQUIRE_FALSE(zones::parse_record(wrong, origin, 60));
   }
