@@ -30,20 +30,6 @@ using base::Descriptor;
 using base::ErrorCode;
 using base::Result;
 
-// They watch memory by mapping it anywhere, print by reading /proc and running a symbolizer, and stop other threads by
-// ptrace: a filter that lets them would be no filter.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
-
 // "No such system call" is what an older kernel says: every library has an answer to it, where EPERM would be taken for
 // the last word.
 constexpr std::uint32_t kOtherwise = SCMP_ACT_ERRNO(ENOSYS);
@@ -184,7 +170,7 @@ Result<bool> restrict_files(const Writable& writable) {
 }  // namespace
 
 Result<std::string> enter_sandbox(const Writable& writable) {
-  if (kSanitized) return std::string();
+  if (kSanitizedBuild) return std::string();
   auto files = restrict_files(writable);
   if (!files) return base::fail(files.error());
   auto calls = load_filter();

@@ -10,6 +10,20 @@
 
 namespace countersign::dnsd {
 
+// Builds with sanitizers have no sandbox. They watch memory by mapping it anywhere, print by reading /proc and running
+// a symbolizer, and stop other threads by ptrace: a filter that lets them would be no filter.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitizedBuild = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kSanitizedBuild = true;
+#else
+inline constexpr bool kSanitizedBuild = false;
+#endif
+#else
+inline constexpr bool kSanitizedBuild = false;
+#endif
+
 struct Writable {
   std::filesystem::path store;           // everything below it
   std::filesystem::path control_folder;  // files in it may be removed: the control socket at the end; "" = none

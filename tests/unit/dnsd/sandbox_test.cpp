@@ -30,28 +30,16 @@ using tests::TemporaryFolder;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
-
 // What the machine has, asked otherwise than the sandbox asks where there is another way.
 bool expects_seccomp() {
   std::ifstream status("/proc/self/status");
   std::string line;
   while (std::getline(status, line))
-    if (line.starts_with("Seccomp:")) return !kSanitized;
+    if (line.starts_with("Seccomp:")) return !kSanitizedBuild;
   return false;
 }
 bool expects_landlock() {
-  return !kSanitized && syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+  return !kSanitizedBuild && syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
 }
 
 constexpr int kNoSandbox = 177;
