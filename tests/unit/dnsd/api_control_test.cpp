@@ -18,8 +18,9 @@ namespace {
 
 // The API over a live zone, without a socket.
 struct Api {
-  tests::LiveZone zone;
+  // Before the zone, as in the daemon: the store thread's last completions still hold timers and work of this loop.
   asio::io_context context;
+  tests::LiveZone zone;
   DaemonFacts facts;
   Counters counters;
   ControlApi api{context.get_executor(), zone.publisher(), facts, zone.clock()};

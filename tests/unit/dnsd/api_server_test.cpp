@@ -57,8 +57,9 @@ class UnixClient {
 struct Serving {
   tests::TemporaryFolder folder;
   std::filesystem::path path = folder.path / "run" / "control.sock";
-  tests::LiveZone zone;
+  // Before the zone, as in the daemon: the store thread's last completions still hold timers and work of this loop.
   asio::io_context context{1};
+  tests::LiveZone zone;
   asio::executor_work_guard<asio::io_context::executor_type> guard{context.get_executor()};
   DaemonFacts facts;
   SeenRing ring;
