@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,14 +62,64 @@ struct Challenge {
 };
 
 enum class KeyType { P256, P384, Rsa2048, Rsa3072, Rsa4096 };
+// How a name is proved: RFC 8555 §8.4, draft-ietf-acme-dns-account-label, draft-ietf-acme-dns-persist (both
+// experimental).
+enum class ChallengeType { Dns01, DnsAccount01, DnsPersist01 };
+// Encryption and MAC of certificate.p12: what OpenSSL 3 writes, or what Windows before 2019 reads.
+enum class Pkcs12 { None, Modern, Legacy };
+
+// What a certificate was asked for beyond its names; what is absent is as [acme] says, else its default. The options of
+// `issue`, the keys of [[certificate]], and what CERT.json keeps.
+struct CertificateOptions {
+  std::optional<std::string> ca;  // as acme.ca
+  std::optional<std::vector<std::string>> fallback_ca;
+  std::optional<KeyType> key_type;
+  std::optional<std::string> profile;          // "" = the CA's default
+  std::optional<std::string> preferred_chain;  // part of an issuer's common name; "" = the CA's default
+  std::optional<ChallengeType> challenge;
+  std::optional<bool> reuse_key;    // default: a new key each time
+  std::optional<bool> drop_failed;  // go on without the names that the CA refuses
+  std::optional<std::string> csr;   // a file: PEM or DER; its key is not ours
+  std::optional<Pkcs12> pkcs12;
+  std::optional<std::string> pkcs12_password_file;       // its first line; absent: an empty password
+  std::optional<std::string> group;                      // of the files and of the folders that lead to them
+  std::optional<unsigned> mode;                          // of privkey.pem and certificate.p12: 0600, 0640, 0644 ...
+  std::optional<std::vector<std::string>> deploy_hooks;  // besides acme.deploy_hooks
+  std::optional<std::string> not_before, not_after;      // RFC 3339; wishes that few CAs grant
+  std::optional<std::string> server, credentials;        // as acme.server, acme.credentials
+
+  friend bool operator==(const CertificateOptions&, const CertificateOptions&) = default;
+};
+
+// One [[certificate]]: what `renew` keeps current besides what `issue` issued.
+struct Certificate {
+  std::vector<std::string> names;  // as written; acme/ judges them
+  std::string cert_name;           // "" = the first name without `*.`
+  CertificateOptions options;
+  Position at;
+};
+
+// External account binding (RFC 8555 §7.3.4), for `ca`, not for its fallbacks.
+struct ExternalAccount {
+  std::string kid;            // "" = none
+  std::string hmac_key_file;  // base64url
+};
 
 struct Acme {
-  std::string ca = "letsencrypt";    // as written; directory_url() of conf/ca_directories.hpp resolves it
-  std::vector<std::string> contact;  // "mailto:..."
+  std::string ca = "letsencrypt";        // as written; directory_url() of conf/ca_directories.hpp resolves it
+  std::vector<std::string> fallback_ca;  // tried in turn when `ca` is down or refuses
+  std::vector<std::string> contact;      // "mailto:..."
   bool agree_tos = false;
   KeyType key_type = KeyType::P256;
-  std::string ca_bundle;  // PEM file with extra trust for the CA's HTTPS; "" = none
-  std::string resolver;   // ADDR[:PORT]; "" = the system's (checked when loaded)
+  std::string profile;
+  std::string preferred_chain;
+  ChallengeType challenge = ChallengeType::Dns01;
+  ExternalAccount eab;
+  std::string ca_bundle;    // PEM file with extra trust for the CA's HTTPS; "" = none
+  std::string resolver;     // ADDR[:PORT]; "" = the system's (checked when loaded)
+  std::string server;       // a remote daemon's API, https://HOST[:PORT]; "" = the control socket
+  std::string credentials;  // the file with the registration for `server`
+  std::vector<std::string> pre_hooks, deploy_hooks, failure_hooks;  // run by `/bin/sh -c`
 };
 
 struct Config {
@@ -80,6 +131,7 @@ struct Config {
   std::vector<Zone> zones;
   Challenge challenge;
   Acme acme;
+  std::vector<Certificate> certificates;
 };
 
 }  // namespace countersign::conf

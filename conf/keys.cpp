@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "conf/acme_texts.hpp"
 #include "conf/ca_directories.hpp"
 #include "conf/reader.hpp"
 #include "conf/texts.hpp"
@@ -47,20 +48,22 @@ Result<std::string> parse_socket_path(std::string_view text) {
   return std::string(text);
 }
 
-Result<std::string> parse_path(std::string_view text) {
-  if (auto good = check_path(text); !good) return fail(good.error());
+// The text itself, when `Check` takes it.
+template <Result<void> (*Check)(std::string_view)>
+Result<std::string> checked(std::string_view text) {
+  if (auto good = Check(text); !good) return fail(good.error());
   return std::string(text);
 }
 
-Result<std::string> parse_optional_path(std::string_view text) {
+template <Result<void> (*Check)(std::string_view)>
+Result<std::string> checked_or_empty(std::string_view text) {
   if (text.empty()) return std::string();
-  return parse_path(text);
+  return checked<Check>(text);
 }
 
-Result<std::string> parse_user(std::string_view text) {
-  if (auto good = check_user(text); !good) return fail(good.error());
-  return std::string(text);
-}
+constexpr auto parse_path = checked<check_path>;
+constexpr auto parse_optional_path = checked_or_empty<check_path>;
+constexpr auto parse_command = checked<check_command>;
 
 template <std::size_t Max>
 Result<std::string> parse_plain_text(std::string_view text) {
@@ -70,11 +73,6 @@ Result<std::string> parse_plain_text(std::string_view text) {
 
 Result<std::string> parse_ca(std::string_view text) {
   if (auto url = directory_url(text); !url) return fail(url.error());
-  return std::string(text);
-}
-
-Result<std::string> parse_contact(std::string_view text) {
-  if (auto good = check_contact(text); !good) return fail(good.error());
   return std::string(text);
 }
 
@@ -90,17 +88,14 @@ constexpr std::array kLogLevels{
     Word<base::log::Level>{"info", base::log::Level::Info},
     Word<base::log::Level>{"debug", base::log::Level::Debug},
 };
-constexpr std::array kKeyTypes{
-    Word<KeyType>{"p256", KeyType::P256},       Word<KeyType>{"p384", KeyType::P384},
-    Word<KeyType>{"rsa2048", KeyType::Rsa2048}, Word<KeyType>{"rsa3072", KeyType::Rsa3072},
-    Word<KeyType>{"rsa4096", KeyType::Rsa4096},
-};
 
 constexpr auto kOptional = Presence::Optional;
 constexpr auto kRequired = Presence::Required;
 
-constexpr std::array kTables{std::string_view("dns"), std::string_view("dns.rate_limit"), std::string_view("zone"),
-                             std::string_view("challenge"), std::string_view("acme")};
+constexpr std::array kTables{std::string_view("dns"),        std::string_view("dns.rate_limit"),
+                             std::string_view("zone"),       std::string_view("challenge"),
+                             std::string_view("acme"),       std::string_view("acme.eab"),
+                             std::string_view("certificate")};
 
 const std::array kKeys{
     Key{"", "state_dir", kOptional, "\"/var/lib/countersign\"", "where both programs keep their state",
@@ -108,7 +103,7 @@ const std::array kKeys{
     Key{"", "control_socket", kOptional, "\"/run/countersign/control.sock\"", "the daemon's control socket",
         [](Reader& r) { r.text_as(r.config().control_socket, parse_socket_path); }},
     Key{"", "user", kOptional, "\"countersign\"", "dropped to after binding; \"\" stays",
-        [](Reader& r) { r.text_as(r.config().user, parse_user); }},
+        [](Reader& r) { r.text_as(r.config().user, checked<check_user>); }},
     Key{"", "log_level", kOptional, "\"info\"", "error warn info debug",
         [](Reader& r) { r.word<base::log::Level>(r.config().log_level, kLogLevels); }},
 
@@ -157,17 +152,91 @@ const std::array kKeys{
         [](Reader& r) { r.integer(r.config().challenge.max_values, 1U, 64U); }},
 
     Key{"acme", "ca", kOptional, "\"letsencrypt\"", "a well-known name or a directory URL",
-        [](Reader& r) { r.text_as(r.config().acme.ca, parse_ca); }},
+        [](Reader& r) { r.text_as(r.acme().ca, parse_ca); }},
+    Key{"acme", "fallback_ca", kOptional, "[]", "tried in turn when ca is down or refuses",
+        [](Reader& r) { r.list(r.acme().fallback_ca, parse_ca, Emptiness::Allowed); }},
     Key{"acme", "contact", kOptional, "[]", "\"mailto:...\"",
-        [](Reader& r) { r.list(r.config().acme.contact, parse_contact, Emptiness::Allowed); }},
+        [](Reader& r) { r.list(r.acme().contact, checked<check_contact>, Emptiness::Allowed); }},
     Key{"acme", "agree_tos", kOptional, "false", "the CA's terms of service are agreed to",
-        [](Reader& r) { r.boolean(r.config().acme.agree_tos); }},
+        [](Reader& r) { r.boolean(r.acme().agree_tos); }},
     Key{"acme", "key_type", kOptional, "\"p256\"", "p256 p384 rsa2048 rsa3072 rsa4096",
-        [](Reader& r) { r.word<KeyType>(r.config().acme.key_type, kKeyTypes); }},
+        [](Reader& r) { r.word<KeyType>(r.acme().key_type, kKeyTypes); }},
+    Key{"acme", "profile", kOptional, "\"\"", "of those that the CA offers; \"\" = its default",
+        [](Reader& r) { r.text_as(r.acme().profile, checked<check_line>); }},
+    Key{"acme", "preferred_chain", kOptional, "\"\"", "part of the name of an issuer in it; \"\" = the CA's default",
+        [](Reader& r) { r.text_as(r.acme().preferred_chain, checked<check_line>); }},
+    Key{"acme", "challenge", kOptional, "\"dns-01\"", "dns-01 dns-account-01 dns-persist-01",
+        [](Reader& r) { r.word<ChallengeType>(r.acme().challenge, kChallengeTypes); }},
+    Key{"acme.eab", "kid", kOptional, "\"\"", "external account binding, as the CA gave it; \"\" = none",
+        [](Reader& r) { r.text_as(r.acme().eab.kid, checked<check_line>); }},
+    Key{"acme.eab", "hmac_key_file", kOptional, "\"\"", "the file with its key, in base64url",
+        [](Reader& r) { r.text_as(r.acme().eab.hmac_key_file, parse_optional_path); }},
     Key{"acme", "ca_bundle", kOptional, "\"\"", "PEM file with extra trust for the CA's own HTTPS",
-        [](Reader& r) { r.text_as(r.config().acme.ca_bundle, parse_optional_path); }},
+        [](Reader& r) { r.text_as(r.acme().ca_bundle, parse_optional_path); }},
     Key{"acme", "resolver", kOptional, "\"\"", "ADDR[:PORT] used to follow the delegation; \"\" = the system's",
-        [](Reader& r) { r.text_as(r.config().acme.resolver, parse_resolver); }},
+        [](Reader& r) { r.text_as(r.acme().resolver, parse_resolver); }},
+    Key{"acme", "server", kOptional, "\"\"", "a remote daemon's API; \"\" = the control socket",
+        [](Reader& r) { r.text_as(r.acme().server, checked_or_empty<check_server>); }},
+    Key{"acme", "credentials", kOptional, "\"\"", "the file with the registration for server",
+        [](Reader& r) { r.text_as(r.acme().credentials, parse_optional_path); }},
+    Key{"acme", "pre_hooks", kOptional, "[]", "commands run before the first order; a failing one stops the run",
+        [](Reader& r) { r.list(r.acme().pre_hooks, parse_command, Emptiness::Allowed); }},
+    Key{"acme", "deploy_hooks", kOptional, "[]", "commands run after each issuance",
+        [](Reader& r) { r.list(r.acme().deploy_hooks, parse_command, Emptiness::Allowed); }},
+    Key{"acme", "failure_hooks", kOptional, "[]", "commands run after each failure",
+        [](Reader& r) { r.list(r.acme().failure_hooks, parse_command, Emptiness::Allowed); }},
+
+    Key{"certificate", "names", kRequired, R"(["example.com", "*.example.com"])", "what it is for",
+        [](Reader& r) { r.list(r.certificate().names, checked<check_certificate_name>, Emptiness::Refused); }},
+    Key{"certificate", "cert_name", kOptional, "\"\"", "of its files; \"\" = the first name without *.",
+        [](Reader& r) { r.text_as(r.certificate().cert_name, checked_or_empty<check_cert_name_text>); }},
+    Key{"certificate", "ca", kOptional, "\"letsencrypt\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.text_as(r.options().ca.emplace(), parse_ca); }},
+    Key{"certificate", "fallback_ca", kOptional, "[]", "as in [acme], as it is there by default",
+        [](Reader& r) { r.list(r.options().fallback_ca.emplace(), parse_ca, Emptiness::Allowed); }},
+    Key{"certificate", "profile", kOptional, "\"\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.text_as(r.options().profile.emplace(), checked<check_line>); }},
+    Key{"certificate", "key_type", kOptional, "\"p256\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.word<KeyType>(r.options().key_type.emplace(), kKeyTypes); }},
+    Key{"certificate", "reuse_key", kOptional, "false", "true: renewed with the same key",
+        [](Reader& r) { r.boolean(r.options().reuse_key.emplace()); }},
+    Key{"certificate", "csr", kOptional, "\"\"", "a signing request whose key is elsewhere (PEM or DER)",
+        [](Reader& r) { r.text_as(r.options().csr.emplace(), parse_optional_path); }},
+    Key{"certificate", "pkcs12", kOptional, "false", "true: certificate.p12, too",
+        [](Reader& r) {
+          bool wanted = false;
+          r.boolean(wanted);
+          std::optional<Pkcs12>& form = r.options().pkcs12;
+          if (form != Pkcs12::Legacy) form = wanted ? Pkcs12::Modern : Pkcs12::None;
+        }},
+    Key{"certificate", "pkcs12_legacy", kOptional, "false", "true: the same, for Windows before 2019",
+        [](Reader& r) {
+          bool wanted = false;
+          r.boolean(wanted);
+          if (wanted) r.options().pkcs12 = Pkcs12::Legacy;
+        }},
+    Key{"certificate", "pkcs12_password_file", kOptional, "\"\"", "its first line; \"\" = an empty password",
+        [](Reader& r) { r.text_as(r.options().pkcs12_password_file.emplace(), parse_optional_path); }},
+    Key{"certificate", "group", kOptional, "\"\"", "of the files; \"\" = that of who runs it",
+        [](Reader& r) { r.text_as(r.options().group.emplace(), checked<check_group>); }},
+    Key{"certificate", "mode", kOptional, "\"0600\"", "of privkey.pem and certificate.p12",
+        [](Reader& r) { r.text_as(r.options().mode.emplace(), parse_mode); }},
+    Key{"certificate", "deploy_hook", kOptional, "[]", "a command or several, besides acme.deploy_hooks",
+        [](Reader& r) { r.text_or_list(r.options().deploy_hooks.emplace(), parse_command); }},
+    Key{"certificate", "preferred_chain", kOptional, "\"\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.text_as(r.options().preferred_chain.emplace(), checked<check_line>); }},
+    Key{"certificate", "challenge", kOptional, "\"dns-01\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.word<ChallengeType>(r.options().challenge.emplace(), kChallengeTypes); }},
+    Key{"certificate", "not_before", kOptional, "\"\"", "a date as in RFC 3339; a wish that few CAs grant",
+        [](Reader& r) { r.text_as(r.options().not_before.emplace(), checked_or_empty<check_date>); }},
+    Key{"certificate", "not_after", kOptional, "\"\"", "a date as in RFC 3339; a wish that few CAs grant",
+        [](Reader& r) { r.text_as(r.options().not_after.emplace(), checked_or_empty<check_date>); }},
+    Key{"certificate", "drop_failed", kOptional, "false", "true: without the names that the CA refuses",
+        [](Reader& r) { r.boolean(r.options().drop_failed.emplace()); }},
+    Key{"certificate", "server", kOptional, "\"\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.text_as(r.options().server.emplace(), checked_or_empty<check_server>); }},
+    Key{"certificate", "credentials", kOptional, "\"\"", "as in [acme], as it is there by default",
+        [](Reader& r) { r.text_as(r.options().credentials.emplace(), parse_optional_path); }},
 };
 
 }  // namespace
@@ -178,6 +247,10 @@ std::span<const Key> known_keys() {
 
 std::span<const std::string_view> known_tables() {
   return kTables;
+}
+
+bool is_array_of_tables(std::string_view table) {
+  return table == "zone" || table == "certificate";
 }
 
 }  // namespace countersign::conf

@@ -11,7 +11,8 @@ class Reader;
 enum class Presence { Optional, Required };
 
 struct Key {
-  std::string_view table;  // "" = above the first table; "zone" is the array of tables; "dns.rate_limit" is in "dns"
+  std::string_view
+      table;  // "" = above the first table; "zone" and "certificate" are arrays; "dns.rate_limit" is in "dns"
   std::string_view name;
   Presence presence;
   std::string_view value;  // as TOML: the default, or an example where the key is required
@@ -21,7 +22,9 @@ struct Key {
 
 [[nodiscard]] std::span<const Key> known_keys();
 
-// The tables' names, without "". Only "zone" is written [[zone]]. One within another has its name with a dot.
+// The tables' names, without "". One within another has its name with a dot.
 [[nodiscard]] std::span<const std::string_view> known_tables();
+// Written [[zone]]: there may be several.
+[[nodiscard]] bool is_array_of_tables(std::string_view table);
 
 }  // namespace countersign::conf

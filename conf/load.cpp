@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/files.hpp"
+#include "conf/combinations.hpp"
 #include "conf/document.hpp"
 #include "conf/keys.hpp"
 #include "conf/reader.hpp"
@@ -22,7 +23,17 @@ constexpr std::array kDefaultListen{std::string_view("0.0.0.0:53"), std::string_
 constexpr std::string_view kZoneTable = "zone";
 
 std::string header_of(std::string_view table) {
-  return table == kZoneTable ? "[[zone]]" : fmt::format("[{}]", table);
+  return is_array_of_tables(table) ? fmt::format("[[{}]]", table) : fmt::format("[{}]", table);
+}
+
+// "name, nameservers and hostmaster": what each table of the array must have.
+std::string required_keys(std::string_view table) {
+  std::vector<std::string_view> names;
+  for (const Key& key : known_keys())
+    if (key.table == table && key.presence == Presence::Required) names.push_back(key.name);
+  std::string_view last = names.back();
+  names.pop_back();
+  return names.empty() ? std::string(last) : fmt::format("{} and {}", fmt::join(names, ", "), last);
 }
 
 const Key* find_key(std::string_view table, std::string_view name) {
@@ -73,19 +84,21 @@ class Loader {
     for (const Member& member : root.members) {
       if (const Key* key = find_key("", member.name))
         read_value(*key, member, member.name);
-      else if (member.name == kZoneTable)
-        read_zones(member);
+      else if (is_array_of_tables(member.name))
+        read_array(member);
       else if (std::string_view table = find_table("", member.name); !table.empty())
-        read_single_table(table, member, std::string(table), nullptr);
+        read_single_table(table, member, std::string(table), {});
       else
         problem(member.at, quoted_key(member.name), unknown_key("", member));
     }
-    if (!zones_seen_)
-      problem({}, "zone", "no zone is configured; add a [[zone]] with name, nameservers and hostmaster");
+    // A machine whose values go through another's daemon has no zone; a daemon without one says so itself.
+    if (!zones_seen_ && loaded_.config.acme.server.empty())
+      problem({}, "zone", fmt::format("no zone is configured; add a [[zone]] with {}", required_keys(kZoneTable)));
+    check_combinations(root);
   }
 
  private:
-  void read_single_table(std::string_view table, const Member& member, const std::string& path, Zone* zone) {
+  void read_single_table(std::string_view table, const Member& member, const std::string& path, Element element) {
     const Node& value = member.value;
     // [[dns]] has its place at the key, dns = [1] at the value.
     if (value.type == Node::Type::Array)
@@ -93,33 +106,56 @@ class Loader {
     else if (value.type != Node::Type::Table)
       problem(value.at, path, fmt::format("is {}; write a table, [{}]", described(value.type), table));
     else
-      read_members(table, value, path, zone);
+      read_members(table, value, path, element);
   }
 
-  void read_zones(const Member& zones) {
-    zones_seen_ = true;
-    if (zones.value.type != Node::Type::Array) {
-      problem(zones.at, zones.name,
-              fmt::format("is {}; write [[zone]], with two brackets, for each zone", described(zones.value.type)));
+  void read_array(const Member& array) {
+    const bool zones = array.name == kZoneTable;
+    zones_seen_ = zones_seen_ || zones;
+    if (array.value.type != Node::Type::Array) {
+      problem(array.at, array.name,
+              fmt::format("is {}; write {}, with two brackets, for each {}", described(array.value.type),
+                          header_of(array.name), array.name));
       return;
     }
-    if (zones.value.elements.empty())
-      problem(zones.value.at, zones.name, "is empty; add a [[zone]] with name, nameservers and hostmaster");
+    if (array.value.elements.empty() && zones)
+      problem(array.value.at, array.name,
+              fmt::format("is empty; add a {} with {}", header_of(array.name), required_keys(array.name)));
     std::size_t number = 0;
-    for (const Node& element : zones.value.elements) {
-      std::string path = fmt::format("zone[{}]", ++number);
-      if (element.type != Node::Type::Table) {
-        problem(element.at, path, fmt::format("is {}; write a table, [[zone]]", described(element.type)));
-        continue;
-      }
-      read_zone(element, path);
+    for (const Node& element : array.value.elements) {
+      std::string path = fmt::format("{}[{}]", array.name, ++number);
+      if (element.type != Node::Type::Table)
+        problem(element.at, path,
+                fmt::format("is {}; write a table, {}", described(element.type), header_of(array.name)));
+      else if (zones)
+        read_zone(element, path);
+      else
+        read_certificate(element, path);
+    }
+  }
+
+  void read_certificate(const Node& table, const std::string& path) {
+    Certificate certificate;
+    certificate.at = table.at;
+    read_members("certificate", table, path, {.zone = nullptr, .certificate = &certificate});
+    loaded_.config.certificates.push_back(std::move(certificate));
+    certificates_.emplace_back(&table, path);
+  }
+
+  void check_combinations(const Node& root) {
+    Combinations combinations(loaded_.config.acme, loaded_.problems);
+    auto acme = std::ranges::find(root.members, "acme", &Member::name);
+    if (acme != root.members.end() && acme->value.type == Node::Type::Table) combinations.check_acme(acme->value);
+    for (std::size_t i = 0; i < certificates_.size(); ++i) {
+      const auto& [table, path] = certificates_[i];
+      combinations.check_certificate(*table, path, loaded_.config.certificates[i]);
     }
   }
 
   void read_zone(const Node& table, const std::string& path) {
     Zone zone;
     zone.at = table.at;
-    read_members(kZoneTable, table, path, &zone);
+    read_members(kZoneTable, table, path, {.zone = &zone, .certificate = nullptr});
     // A zone whose name could not be read has the root's, which nothing else can.
     if (!zone.name.is_root()) {
       Position at = std::ranges::find(table.members, "name", &Member::name)->value.at;
@@ -131,13 +167,13 @@ class Loader {
     loaded_.config.zones.push_back(std::move(zone));
   }
 
-  void read_members(std::string_view table, const Node& node, const std::string& path, Zone* zone) {
+  void read_members(std::string_view table, const Node& node, const std::string& path, Element part) {
     for (const Member& member : node.members) {
       std::string key_path = path + "." + quoted_key(member.name);
       if (const Key* key = find_key(table, member.name))
-        read_value(*key, member, key_path, zone);
+        read_value(*key, member, key_path, part);
       else if (std::string_view nested = find_table(table, member.name); !nested.empty())
-        read_single_table(nested, member, key_path, zone);
+        read_single_table(nested, member, key_path, part);
       else
         problem(member.at, key_path, unknown_key(table, member));
     }
@@ -149,8 +185,8 @@ class Loader {
     }
   }
 
-  void read_value(const Key& key, const Member& member, const std::string& path, Zone* zone = nullptr) {
-    Reader reader(member.value, path, {loaded_.config, zone, loaded_.problems});
+  void read_value(const Key& key, const Member& member, const std::string& path, Element part = {}) {
+    Reader reader(member.value, path, {loaded_.config, part, loaded_.problems});
     key.read(reader);
   }
 
@@ -170,6 +206,7 @@ class Loader {
 
   Loaded& loaded_;
   std::map<base::Name, Position> zone_names_;
+  std::vector<std::pair<const Node*, std::string>> certificates_;  // as in the configuration, with their paths
   bool zones_seen_ = false;
 };
 

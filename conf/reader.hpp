@@ -15,30 +15,33 @@
 #include "conf/config.hpp"
 #include "conf/document.hpp"
 #include "conf/load.hpp"
+#include "conf/words.hpp"
 
 namespace countersign::conf {
 
 enum class Emptiness { Allowed, Refused };
 
-// A word of the configuration and what it stands for.
-template <class T>
-struct Word {
-  std::string_view text;
-  T value;
+// What is read now of an array of tables: one of the two, or none.
+struct Element {
+  Zone* zone = nullptr;
+  Certificate* certificate = nullptr;
 };
 
 class Reader {
  public:
-  // `zone` is set while a [[zone]] is read. The references outlive the reader.
+  // The references outlive the reader.
   struct Target {
     Config& config;
-    Zone* zone;
+    Element element;
     std::vector<Problem>& problems;
   };
   Reader(const Node& node, std::string key, Target target) : node_(node), key_(std::move(key)), target_(target) {}
 
   [[nodiscard]] Config& config() { return target_.config; }
-  [[nodiscard]] Zone& zone() { return *target_.zone; }
+  [[nodiscard]] Acme& acme() { return target_.config.acme; }
+  [[nodiscard]] Zone& zone() { return *target_.element.zone; }
+  [[nodiscard]] Certificate& certificate() { return *target_.element.certificate; }
+  [[nodiscard]] CertificateOptions& options() { return target_.element.certificate->options; }
 
   void boolean(bool& out);
   void duration(std::chrono::milliseconds& out, std::chrono::milliseconds low, std::chrono::milliseconds high);
@@ -74,6 +77,16 @@ class Reader {
       known.push_back(word.text);
     }
     unknown_word(*text, known);
+  }
+
+  // A text alone is a list of one.
+  template <class T, class Parse>
+  void text_or_list(std::vector<T>& out, Parse parse) {
+    if (node_.type != Node::Type::String && node_.type != Node::Type::Array)
+      return problem(node_.at, fmt::format("is {}; write text in quotes, or an array of texts", described(node_.type)));
+    if (node_.type == Node::Type::Array) return list(out, parse, Emptiness::Allowed);
+    out.clear();
+    text_as(out.emplace_back(), parse);
   }
 
   // An array of texts, none twice.

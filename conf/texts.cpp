@@ -59,6 +59,13 @@ Result<Name> parse_plain_name(std::string_view text, std::string_view also) {
   return name;
 }
 
+// As useradd(8) and groupadd(8) accept it, or nothing.
+bool is_system_name(std::string_view text) {
+  bool good = text.size() <= kMaxUserLength && !text.starts_with('-');
+  for (char c : text) good = good && (is_letter_or_digit(c) || std::string_view("_-.$").find(c) != std::string::npos);
+  return good;
+}
+
 struct MailAddress {
   std::string_view local;
   Name domain;
@@ -174,11 +181,15 @@ Result<void> check_plain_text(std::string_view text, std::size_t max) {
 }
 
 Result<void> check_user(std::string_view text) {
-  bool good = text.size() <= kMaxUserLength && !text.starts_with('-');
-  for (char c : text) good = good && (is_letter_or_digit(c) || std::string_view("_-.$").find(c) != std::string::npos);
-  if (!good)
+  if (!is_system_name(text))
     return fail(ErrorCode::Invalid, "{} is not a user's name; write one, as in \"countersign\", or \"\" to stay",
                 in_quotes(text));
+  return {};
+}
+
+Result<void> check_group(std::string_view text) {
+  if (!is_system_name(text))
+    return fail(ErrorCode::Invalid, "{} is not a group's name; write one, as in \"ssl-cert\"", in_quotes(text));
   return {};
 }
 

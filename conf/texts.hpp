@@ -31,5 +31,7 @@ namespace countersign::conf {
 [[nodiscard]] base::Result<void> check_plain_text(std::string_view text, std::size_t max);
 // A user's name as useradd accepts it. Error: Invalid.
 [[nodiscard]] base::Result<void> check_user(std::string_view text);
+// A group's name, or "". Error: Invalid.
+[[nodiscard]] base::Result<void> check_group(std::string_view text);
 
 }  // namespace countersign::conf

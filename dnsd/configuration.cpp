@@ -40,6 +40,8 @@ void read_cookie_secrets(Configuration& configuration) {
 
 Configuration read_configuration(const std::filesystem::path& path) {
   conf::Loaded loaded = conf::load_file(path);
+  if (loaded.problems.empty() && loaded.config.zones.empty())
+    loaded.problems.push_back({{}, "zone", "no zone is configured, only acme.server; add a [[zone]] for a daemon"});
   Configuration configuration;
   configuration.zones = zones::build_static_zones(loaded.config, loaded.problems);
   configuration.config = std::move(loaded.config);

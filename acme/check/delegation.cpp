@@ -18,8 +18,9 @@ using base::Name;
 using base::Result;
 using dns::RecordType;
 
-constexpr std::string_view kChallengeLabel = "_acme-challenge";
-constexpr std::size_t kZonesNamed = 5;  // more would hide the message
+constexpr std::string_view kChallengeLabel = "_acme-challenge";    // RFC 8555 §8.4
+constexpr std::string_view kPersistLabel = "_validation-persist";  // draft-ietf-acme-dns-persist
+constexpr std::size_t kZonesNamed = 5;                             // more would hide the message
 
 struct Facts {
   std::vector<Name> zones;
@@ -43,13 +44,13 @@ std::string chain_text(const std::vector<Name>& names) {
 }
 
 // A record that leads a name to us, or the reason that there is none to recommend.
-void recommend(Delegation& delegation, const std::vector<Name>& zones) {
-  auto zone = preferred_zone(zones);
+void recommend(Delegation& delegation, const ChallengePlace& place, const std::vector<Name>& zones) {
+  auto zone = place.only ? place.only : preferred_zone(zones);
   if (!zone) {
     delegation.problem += "; the daemon has no zone to delegate it to: add a [[zone]] such as auth.example.net";
     return;
   }
-  auto record = recommended_record(delegation.identifier, *zone);
+  auto record = recommended_record(place, *zone);
   if (record)
     delegation.remedy = *record;
   else
@@ -63,14 +64,14 @@ const Name* answering_zone(const dns::Reply& reply) {
   return soa == reply.authority.end() ? nullptr : &soa->owner;
 }
 
-void explain_missing(Delegation& delegation, const Chain& chain, const Facts& facts) {
+void explain_missing(Delegation& delegation, const ChallengePlace& place, const Chain& chain, const Facts& facts) {
   const Name& last = chain.names.back();
   const dns::Reply& reply = chain.last->reply;
   if (chain.names.size() > 1) {
     delegation.problem = fmt::format("{} leads to {}, which is in no zone of the daemon ({})",
                                      chain.names.front().text(), last.text(), zones_text(facts.zones));
     if (chain.names.size() > 2) delegation.problem += fmt::format("; the chain is {}", chain_text(chain.names));
-    return recommend(delegation, facts.zones);
+    return recommend(delegation, place, facts.zones);
   }
   auto txt = facts.txt.find(last);
   if (txt != facts.txt.end() && txt->second) {
@@ -79,7 +80,7 @@ void explain_missing(Delegation& delegation, const Chain& chain, const Facts& fa
           "{} has {} TXT record{} of its own, put there by hand or by another ACME client; remove {} (a CNAME cannot "
           "stand beside other records) and add the CNAME",
           last.text(), records.size(), records.size() == 1 ? "" : "s", records.size() == 1 ? "it" : "them");
-      return recommend(delegation, facts.zones);
+      return recommend(delegation, place, facts.zones);
     }
   }
   const Name* zone = answering_zone(reply);
@@ -93,7 +94,7 @@ void explain_missing(Delegation& delegation, const Chain& chain, const Facts& fa
   } else {
     delegation.problem = fmt::format("{} has no CNAME", last.text());
   }
-  recommend(delegation, facts.zones);
+  recommend(delegation, place, facts.zones);
 }
 
 void explain_failure(Delegation& delegation, const Chain& chain) {
@@ -140,23 +141,36 @@ void explain_zone(Delegation& delegation, const ZoneState& state) {
   }
 }
 
-void explain(Delegation& delegation, const Chain& chain, const Facts& facts) {
+// In a zone of the daemon, but at a name that may not be changed.
+void explain_elsewhere(Delegation& delegation, const ChallengePlace& place, const Facts& facts) {
+  delegation.zone.reset();
+  delegation.problem =
+      delegation.chain.size() == 1
+          ? fmt::format("{} is itself in the zone, but the registration may change {} only", delegation.target.text(),
+                        place.only->text())
+          : fmt::format("{} leads to {}, but the registration may change {} only", delegation.challenge_name.text(),
+                        delegation.target.text(), place.only->text());
+  recommend(delegation, place, facts.zones);
+}
+
+void explain(Delegation& delegation, const ChallengePlace& place, const Chain& chain, const Facts& facts) {
   switch (chain.end) {
     case ChainEnd::Open:
       return;
     case ChainEnd::InZone:
+      if (place.only && delegation.target != *place.only) return explain_elsewhere(delegation, place, facts);
       return explain_zone(delegation, facts.states.at(*chain.zone));
     case ChainEnd::NoCname:
-      return explain_missing(delegation, chain, facts);
+      return explain_missing(delegation, place, chain, facts);
     case ChainEnd::Loop:
       delegation.problem =
           fmt::format("the CNAMEs of {} run in a circle: {}", chain.names.front().text(), chain_text(chain.names));
-      return recommend(delegation, facts.zones);
+      return recommend(delegation, place, facts.zones);
     case ChainEnd::TooLong:
       delegation.problem = fmt::format(
           "{} is followed by more than {} CNAMEs, so that a CA's resolver gives up; the last one seen is {}",
           chain.names.front().text(), kMaxCnames, chain.names.back().text());
-      return recommend(delegation, facts.zones);
+      return recommend(delegation, place, facts.zones);
     case ChainEnd::Failed:
       return explain_failure(delegation, chain);
     case ChainEnd::NotResolver:
@@ -208,48 +222,74 @@ Result<Facts> gather(const std::set<Name>& challenges, const std::vector<Name>& 
 
 }  // namespace
 
-Result<std::vector<Delegation>> follow_delegations(const std::vector<DnsIdentifier>& identifiers,
+std::vector<ChallengePlace> dns01_places(const std::vector<DnsIdentifier>& identifiers) {
+  std::vector<ChallengePlace> places;
+  places.reserve(identifiers.size());
+  for (const DnsIdentifier& identifier : identifiers) places.push_back({identifier, identifier.challenge_name(), {}});
+  return places;
+}
+
+Result<ChallengePlace> place_of(const DnsIdentifier& identifier, std::string_view labels) {
+  auto prefix = Name::parse(labels);
+  if (!prefix || prefix->is_root())
+    return fail(ErrorCode::Invalid, "\"{}\" cannot stand in front of {}: {}", labels, identifier.base_text(),
+                prefix ? "it has no label" : prefix.error().message);
+  auto base_name = Name::parse(identifier.base_text());
+  if (!base_name) return fail(base_name.error());
+  auto name = base_name->prepend(*prefix);
+  if (!name)
+    return fail(ErrorCode::Invalid, "\"{}\" is too long: with {}. in front it exceeds 255 octets",
+                identifier.base_text(), labels);
+  return ChallengePlace{identifier, *std::move(name), {}};
+}
+
+Result<std::vector<Delegation>> follow_delegations(const std::vector<ChallengePlace>& places,
                                                    const std::vector<Name>& zones,
                                                    const std::vector<base::SocketAddress>& resolvers,
                                                    const std::vector<base::SocketAddress>& daemon_listen) {
   std::set<Name> challenges;
-  for (const DnsIdentifier& identifier : identifiers) challenges.insert(identifier.challenge_name());
+  for (const ChallengePlace& place : places) challenges.insert(place.name);
   auto facts = gather(challenges, zones, resolvers, daemon_listen);
   if (!facts) return fail(facts.error());
 
   std::vector<Delegation> delegations;
-  delegations.reserve(identifiers.size());
-  for (const DnsIdentifier& identifier : identifiers) {
-    const Chain& chain = facts->chains.at(identifier.challenge_name());
+  delegations.reserve(places.size());
+  for (const ChallengePlace& place : places) {
+    const Chain& chain = facts->chains.at(place.name);
     Delegation& delegation = delegations.emplace_back();
-    delegation.identifier = identifier;
-    delegation.challenge_name = identifier.challenge_name();
+    delegation.identifier = place.identifier;
+    delegation.challenge_name = place.name;
     delegation.chain = chain.names;
     delegation.target = chain.names.back();
     delegation.zone = chain.zone;
-    explain(delegation, chain, *facts);
+    explain(delegation, place, chain, *facts);
   }
   return delegations;
 }
 
 std::optional<Name> preferred_zone(const std::vector<Name>& zones) {
-  auto found =
-      std::find_if(zones.begin(), zones.end(), [](const Name& zone) { return zone.first_label() != kChallengeLabel; });
+  auto found = std::find_if(zones.begin(), zones.end(), [](const Name& zone) {
+    return zone.first_label() != kChallengeLabel && zone.first_label() != kPersistLabel &&
+           zone.parent().first_label() != kChallengeLabel;
+  });
   if (found == zones.end()) return std::nullopt;
   return *found;
 }
 
-Result<std::string> recommended_record(const DnsIdentifier& identifier, const Name& zone) {
-  auto base_name = Name::parse(identifier.base_text());
-  if (!base_name) return fail(base_name.error());
-  auto target = zone.prepend(*base_name);
+Result<std::string> recommended_record(const ChallengePlace& place, const Name& zone) {
+  if (place.only) return fmt::format("{}. IN CNAME {}.", place.name.text(), place.only->text());
+  std::string base_text = place.identifier.base_text();
+  auto target = Name::parse(base_text);
+  // Two challenge types of one name have different values, so that they need different places.
+  if (target && place.name.first_label() != kChallengeLabel) target = target->child(place.name.first_label());
+  if (target) target = zone.prepend(*target);
   if (!target)
     return fail(
         ErrorCode::Invalid,
         "\"{}.{}\" is too long for a domain name (255 octets), so that {} cannot be delegated under its own name; "
         "register a short name for it, or choose a shorter [[zone]] name",
-        identifier.base_text(), zone.text(), identifier.base_text());
-  return fmt::format("{}. IN CNAME {}.", identifier.challenge_name().text(), target->text());
+        base_text, zone.text(), base_text);
+  return fmt::format("{}. IN CNAME {}.", place.name.text(), target->text());
 }
 
 }  // namespace countersign::acme

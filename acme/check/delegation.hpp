@@ -13,10 +13,23 @@
 
 namespace countersign::acme {
 
+// A name's challenge, and where the CA looks for its value.
+struct ChallengePlace {
+  DnsIdentifier identifier;
+  base::Name name;  // _acme-challenge.NAME; _LABEL._acme-challenge.NAME (dns-account-01), _validation-persist.NAME
+  // The one name that it must lead to (a registration's); absent: any in a zone of the daemon.
+  std::optional<base::Name> only{};
+};
+// Of dns-01, one for each.
+[[nodiscard]] std::vector<ChallengePlace> dns01_places(const std::vector<DnsIdentifier>& identifiers);
+// `labels` in front of the identifier's name without `*.`: "_validation-persist", "_abc._acme-challenge".
+// Error: Invalid, when that is too long for a domain name.
+[[nodiscard]] base::Result<ChallengePlace> place_of(const DnsIdentifier& identifier, std::string_view labels);
+
 // One name's answer.
 struct Delegation {
   DnsIdentifier identifier;        // as asked, with or without `*.`
-  base::Name challenge_name;       // _acme-challenge.NAME
+  base::Name challenge_name;       // where the CA looks: ChallengePlace::name
   std::vector<base::Name> chain;   // challenge_name, then each CNAME target in turn
   base::Name target;               // the end of the chain
   std::optional<base::Name> zone;  // the daemon's zone that holds `target`; absent: the delegation is missing
@@ -35,16 +48,17 @@ struct Delegation {
 // daemon's own addresses; it is asked for the NS and addresses that a missing delegation needs in the parent zone.
 // Error: Unavailable, Timeout (no resolver answers; says which and what to do), Interrupted.
 [[nodiscard]] base::Result<std::vector<Delegation>> follow_delegations(
-    const std::vector<DnsIdentifier>& identifiers, const std::vector<base::Name>& zones,
+    const std::vector<ChallengePlace>& places, const std::vector<base::Name>& zones,
     const std::vector<base::SocketAddress>& resolvers, const std::vector<base::SocketAddress>& daemon_listen = {});
 
 // The daemon's zone that challenges are best delegated to by CNAME: the first that is not itself the challenge zone of
 // one name. Absent when there is none.
 [[nodiscard]] std::optional<base::Name> preferred_zone(const std::vector<base::Name>& zones);
 
-// The record that `countersign delegate` recommends: `_acme-challenge.NAME. IN CNAME NAME.ZONE.`
-// Error: Invalid, when NAME.ZONE is too long for a domain name.
-[[nodiscard]] base::Result<std::string> recommended_record(const DnsIdentifier& identifier, const base::Name& zone);
+// The record that `countersign delegate` recommends: `_acme-challenge.NAME. IN CNAME NAME.ZONE.`; for the other types
+// `LABEL.NAME.ZONE.` behind the same first label; ChallengePlace::only where there is one. Error: Invalid, when that is
+// too long for a domain name.
+[[nodiscard]] base::Result<std::string> recommended_record(const ChallengePlace& place, const base::Name& zone);
 
 // `acme.resolver` of the configuration, else the nameserver lines of /etc/resolv.conf. Error: Invalid, NotFound.
 [[nodiscard]] base::Result<std::vector<base::SocketAddress>> resolver_addresses(const std::string& configured);

@@ -48,6 +48,7 @@ struct Look {
   bool right = false;
   std::optional<base::Error> unreachable;
   std::string said;  // when wrong
+  std::size_t answers = 0;
 };
 
 std::string quoted(const std::string& text) {
@@ -168,6 +169,7 @@ void look(std::vector<Look*>& looks, const dns::AskOptions& options) {
     Look& look = *looks[i];
     look.unreachable.reset();
     look.said.clear();
+    if (replies[i]) ++look.answers;
     if (!replies[i]) {
       // A malformed answer is an answer: the server is there, and wrong.
       if (replies[i].error().code == ErrorCode::Protocol)
@@ -184,7 +186,7 @@ void look(std::vector<Look*>& looks, const dns::AskOptions& options) {
 std::vector<Look> looks_at(const ZoneTask& task, const std::vector<SocketAddress>& servers) {
   std::vector<Look> looks;
   for (const SocketAddress& server : servers)
-    for (const auto& [name, values] : task.expected) looks.push_back({&task, server, &name, false, {}, ""});
+    for (const auto& [name, values] : task.expected) looks.push_back({&task, server, &name, false, {}, "", 0});
   return looks;
 }
 
@@ -225,8 +227,9 @@ Result<void> look_until_right(std::vector<Look>& looks, milliseconds patience) {
       values_text({expected.begin(), expected.end()}), others);
 }
 
-void note_servers(const std::vector<Look>& looks, FenceReport& report) {
+void note_answers(const std::vector<Look>& looks, FenceReport& report) {
   for (const Look& one : looks) {
+    report.questions[*one.name] += one.answers;
     if (one.right && std::find(report.asked.begin(), report.asked.end(), one.server) == report.asked.end())
       report.asked.push_back(one.server);
   }
@@ -255,7 +258,7 @@ Result<void> ask_daemon(const ZoneTask& task, const std::vector<SocketAddress>& 
   if (looks.empty())
     return fail(ErrorCode::Unavailable, "nobody can be asked whether {} has the values: {}", task.zone.text(), why);
   if (auto right = look_until_right(looks, patience); !right) return right;
-  note_servers(looks, report);
+  note_answers(looks, report);
   if (std::none_of(looks.begin(), looks.end(), [](const Look& one) { return one.right; }))
     return fail(ErrorCode::Unavailable,
                 "nobody answers for {}: {}, and the daemon does not either ({}); see dns.listen", task.zone.text(), why,
@@ -284,7 +287,7 @@ Result<FenceReport> await_visibility(const std::vector<TxtValue>& values, const 
   if (auto right = look_until_right(looks, patience); !right) return fail(right.error());
 
   FenceReport report;
-  note_servers(looks, report);
+  note_answers(looks, report);
   auto daemon = askable(daemon_listen);
   for (const ZoneTask& task : *tasks) {
     if (judge_reach(task, looks, report)) continue;

@@ -1,6 +1,7 @@
 // The fence before a trigger: every name server address of the zones asked for the values that were published.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace countersign::acme {
 struct FenceReport {
   std::vector<base::SocketAddress> asked;  // name server addresses that answered rightly
   std::vector<std::string> warnings;       // unreachable addresses, in words
+  // How many answers were got for each name: so often it stands in the daemon's query stream because of us.
+  std::map<base::Name, std::size_t> questions;
 };
 
 // Finds the NS set of each zone and its addresses through `resolvers`, then asks each address for each name over UDP

@@ -1,96 +1,43 @@
 #include "acme/commands/command_line.hpp"
 
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <map>
 #include <utility>
 
+#include "acme/commands/line_parts.hpp"
 #include "base/duration.hpp"
 #include "conf/texts.hpp"
 
 namespace countersign::acme {
 namespace {
 
-const std::map<std::string, conf::KeyType> kKeyTypes{{"p256", conf::KeyType::P256},
-                                                     {"p384", conf::KeyType::P384},
-                                                     {"rsa2048", conf::KeyType::Rsa2048},
-                                                     {"rsa3072", conf::KeyType::Rsa3072},
-                                                     {"rsa4096", conf::KeyType::Rsa4096}};
 const std::map<std::string, RecordFormat> kFormats{
     {"text", RecordFormat::Text}, {"bind", RecordFormat::Bind}, {"json", RecordFormat::Json}};
 
 constexpr const char* kFooter =
-    "Exit status: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 130 interrupted.\n"
+    "Exit status: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 some of several certificates\n"
+    "failed, 130 interrupted.\n"
     "`countersign COMMAND --help` tells about one command.";
 constexpr const char* kCommandFooter =
     "The options of every command (--config, --json, -q, -v, --no-color): countersign --help";
 
-// The names a table allows, and what each stands for: parser and help come from the one table.
-template <class Map>
-std::string words_of(const Map& table) {
-  std::string out;
-  for (const auto& [word, value] : table) out += (out.empty() ? "" : ", ") + word;
-  return out;
-}
-
-template <class Value, class Target>
-void add_word_option(CLI::App& app, const std::string& flag, const std::string& type, Target& target,
-                     const std::map<std::string, Value>& table, const std::string& help) {
-  app.add_option_function<std::string>(
-         flag,
-         [&target, &table, flag](const std::string& word) {
-           auto found = table.find(word);
-           if (found == table.end())
-             throw CLI::ValidationError(flag, fmt::format("\"{}\" is none of {}", word, words_of(table)));
-           target = found->second;
-         },
-         fmt::format("{}: {}", help, words_of(table)))
-      ->type_name(type);
-}
-
-// Everything that CLI11 fills in; the chosen command is picked out afterwards.
-struct Draft {
-  GlobalOptions global;
-  IssueCommand issue;
-  DelegateCommand delegate;
-  TxtListCommand list;
-  TxtSetCommand set;
-  TxtRemoveCommand remove;
-  std::string remove_value;
-  std::optional<Command> chosen;
-};
-
-CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& help) {
-  CLI::App* command = app.add_subcommand(name, help);
-  command->footer(kCommandFooter);
-  return command;
-}
-
-void add_issue(CLI::App& app, Draft& draft) {
-  CLI::App* command = add_command(app, "issue", "obtain one certificate for the names");
-  command->add_option("NAME", draft.issue.names, "domain names, *.example.com for a wildcard")->required();
-  command->add_option("--ca", draft.issue.ca, "the CA: a well-known name or a directory URL (default: acme.ca)")
-      ->type_name("CA");
-  add_word_option(*command, "--key-type", "TYPE", draft.issue.key_type, kKeyTypes, "the certificate's key");
-  command->add_option("--cert-name", draft.issue.cert_name, "keep it under this name instead of the first NAME")
-      ->type_name("CERT");
-  command->add_flag("--agree-tos", draft.issue.agree_tos, "agree to the CA's terms of service");
-  command->add_flag("--force", draft.issue.force, "even if a valid certificate is there, or one with other names");
-  command->callback([&draft] { draft.chosen = draft.issue; });
-}
-
-void add_delegate(CLI::App& app, Draft& draft) {
+void add_delegate(CLI::App& app, LineDraft& draft) {
   CLI::App* command =
       add_command(app, "delegate", "print the DNS records that delegate the names' challenges to the daemon");
   command->add_option("NAME", draft.delegate.names, "domain names")->required();
+  add_word_option(*command, "--challenge", "TYPE", draft.delegate.challenge, challenge_words(),
+                  "for this type of challenge (default: acme.challenge)");
+  command->add_option("--ca", draft.delegate.ca, "with dns-account-01: the CA whose account it is for")
+      ->type_name("CA");
+  command
+      ->add_option("--credentials", draft.delegate.credentials,
+                   "to the name of this registration at a remote daemon (default: acme.credentials)")
+      ->type_name("FILE");
   add_word_option(*command, "--format", "FORMAT", draft.delegate.format, kFormats, "how to print them");
   command->callback([&draft] { draft.chosen = draft.delegate; });
 }
 
-void add_txt(CLI::App& app, Draft& draft) {
+void add_txt(CLI::App& app, LineDraft& draft) {
   CLI::App* txt = add_command(app, "txt", "the values served now, by hand");
   txt->require_subcommand(1);
   CLI::App* list = add_command(*txt, "list", "list the values");
@@ -120,7 +67,7 @@ void add_txt(CLI::App& app, Draft& draft) {
   });
 }
 
-void add_plain(CLI::App& app, Draft& draft) {
+void add_plain(CLI::App& app, LineDraft& draft) {
   add_command(app, "status", "the daemon: zones, addresses, values, query and error counts, uptime")
       ->callback([&draft] { draft.chosen = StatusCommand{}; });
   add_command(app, "certificates", "the certificates there are: names, CA, expiry, files")->callback([&draft] {
@@ -198,14 +145,39 @@ Stop stop_for(const CLI::App& app, const CLI::ParseError& error, const std::vect
 
 }  // namespace
 
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& help) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->footer(kCommandFooter);
+  return command;
+}
+
+const std::map<std::string, conf::KeyType>& key_type_words() {
+  static const std::map<std::string, conf::KeyType> kWords{{"p256", conf::KeyType::P256},
+                                                           {"p384", conf::KeyType::P384},
+                                                           {"rsa2048", conf::KeyType::Rsa2048},
+                                                           {"rsa3072", conf::KeyType::Rsa3072},
+                                                           {"rsa4096", conf::KeyType::Rsa4096}};
+  return kWords;
+}
+
+const std::map<std::string, conf::ChallengeType>& challenge_words() {
+  static const std::map<std::string, conf::ChallengeType> kWords{{"dns-01", conf::ChallengeType::Dns01},
+                                                                 {"dns-account-01", conf::ChallengeType::DnsAccount01},
+                                                                 {"dns-persist-01", conf::ChallengeType::DnsPersist01}};
+  return kWords;
+}
+
 tl::expected<CommandLine, Stop> parse_command_line(const std::vector<std::string>& arguments) {
   CLI::App app("Obtains certificates by ACME dns-01 through challenges delegated to countersignd.", "countersign");
   app.fallthrough();
   app.footer(kFooter);
   app.require_subcommand(1);
-  Draft draft;
+  LineDraft draft;
   add_global(app, draft.global);
   add_issue(app, draft);
+  add_renew(app, draft);
+  add_revoke(app, draft);
+  add_account(app, draft);
   add_delegate(app, draft);
   add_txt(app, draft);
   add_plain(app, draft);

@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "acme/protocol/eab.hpp"
+#include "acme/protocol/revocation.hpp"
 #include "conf/config.hpp"
 
 namespace countersign::acme {
@@ -27,14 +29,65 @@ struct GlobalOptions {
 
 struct IssueCommand {
   std::vector<std::string> names;
-  std::string ca;  // "" = as configured
-  std::optional<conf::KeyType> key_type;
   std::string cert_name;
+  conf::CertificateOptions options;
   bool agree_tos = false;
   bool force = false;
+  bool dry_run = false;
+  std::string batch;  // a file with the names of one certificate a line; "-" = stdin; "" = no
+  unsigned jobs = 8;
+};
+struct RenewCommand {
+  std::vector<std::string> certificates;  // empty = all
+  bool force = false;
+  unsigned jobs = 8;
+  bool watch = false;
+};
+struct RevokeCommand {
+  std::string certificate;       // a CERT; "" with `certificate_file`
+  std::string certificate_file;  // PEM
+  std::optional<RevocationReason> reason;
+  bool with_certificate_key = false;
+  std::string key_file;  // with `certificate_file` and `with_certificate_key`
+  std::string ca;
+};
+// All of the account at `ca` ("" = as configured).
+struct AccountShowCommand {
+  std::string ca;
+  bool caa = false;
+};
+struct AccountRegisterCommand {
+  std::string ca;
+  std::vector<std::string> contact;
+  bool agree_tos = false;
+  std::string eab_kid, eab_hmac_key_file;
+  ExternalAccountBinding::Mac eab_mac = ExternalAccountBinding::Mac::Hs256;
+  conf::KeyType key_type = conf::KeyType::P256;
+};
+struct AccountUpdateCommand {
+  std::string ca;
+  std::vector<std::string> contact;  // empty = removed
+};
+struct AccountRolloverCommand {
+  std::string ca;
+  conf::KeyType key_type = conf::KeyType::P256;
+};
+struct AccountDeactivateCommand {
+  std::string ca;
+  bool yes = false;  // it cannot be undone
+};
+struct AccountImportCommand {
+  std::string ca;
+  std::string path;  // a key (PEM, JWK), or the account's file or folder of certbot, lego, acme.sh
+};
+struct AccountOrdersCommand {
+  std::string ca;
 };
 struct DelegateCommand {
   std::vector<std::string> names;
+  std::optional<conf::ChallengeType> challenge;  // absent = acme.challenge
+  std::string ca;                                // whose account dns-account-01 is about
+  std::string credentials;                       // of a remote daemon; "" = acme.credentials
   RecordFormat format = RecordFormat::Text;
 };
 struct TxtListCommand {
@@ -53,7 +106,9 @@ struct StatusCommand {};
 struct CertificatesCommand {};
 
 using Command = std::variant<IssueCommand, DelegateCommand, TxtListCommand, TxtSetCommand, TxtRemoveCommand,
-                             StatusCommand, CertificatesCommand>;
+                             StatusCommand, CertificatesCommand, RenewCommand, RevokeCommand, AccountShowCommand,
+                             AccountRegisterCommand, AccountUpdateCommand, AccountRolloverCommand,
+                             AccountDeactivateCommand, AccountImportCommand, AccountOrdersCommand>;
 
 struct CommandLine {
   GlobalOptions global;

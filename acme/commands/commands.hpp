@@ -25,10 +25,24 @@ struct Context {
 [[nodiscard]] ExitStatus run(const Context& context, const TxtRemoveCommand& command);
 [[nodiscard]] ExitStatus run(const Context& context, const StatusCommand& command);
 [[nodiscard]] ExitStatus run(const Context& context, const CertificatesCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RenewCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RevokeCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountShowCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountRegisterCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountUpdateCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountRolloverCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountDeactivateCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountImportCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const AccountOrdersCommand& command);
 
-// The records of `delegate`, one for each name without its wildcard. Error: Invalid (every name that cannot be
+// What `delegate` is asked for: the challenge names, of the type and account that are chosen, each with the name that it
+// must lead to where there are credentials. `label`s of dns-account-01 come from the stored account; nobody is asked.
+// Error: Invalid (names), Usage, NotFound (no account yet, no registration for a name), and as of the files.
+[[nodiscard]] base::Result<std::vector<ChallengePlace>> delegation_places(const Context& context,
+                                                                          const DelegateCommand& command);
+// The records of `delegate`, one for each challenge name. Error: Invalid (every name that cannot be
 // delegated is named), NotFound (the configuration has no zone to delegate to).
-[[nodiscard]] base::Result<std::string> delegation_records(const std::vector<DnsIdentifier>& identifiers,
+[[nodiscard]] base::Result<std::string> delegation_records(const std::vector<ChallengePlace>& places,
                                                            const std::vector<base::Name>& zones, RecordFormat format);
 // The daemon's status for people.
 [[nodiscard]] base::Result<std::string> status_text(const DaemonStatus& status);

@@ -1,122 +1,113 @@
 #include <boost/json.hpp>
+#include <fstream>
+#include <iostream>
 
 #include "acme/commands/commands.hpp"
+#include "acme/commands/issue_report.hpp"
 #include "acme/issue/issue.hpp"
+#include "base/files.hpp"
 
 namespace countersign::acme {
 namespace {
 
 namespace json = boost::json;
+using base::ErrorCode;
+using base::fail;
+using base::Result;
 
-constexpr std::size_t kShownText = 100;  // of a line's detail; -v and --json give all of it
-constexpr std::size_t kStepWidth = 10;   // of the longest step's name, "delegation"
+constexpr std::size_t kMaxBatch = 100'000;  // certificates
 
-// What was done, for the document at the end.
-struct Record {
-  json::array steps;
-  json::array warnings;
-};
-
-json::array texts(const std::vector<std::string>& values) {
-  json::array list;
-  for (const std::string& value : values) list.emplace_back(value);
-  return list;
+IssueRequest request_of(const IssueCommand& command, std::vector<DnsIdentifier> identifiers) {
+  IssueRequest request;
+  request.identifiers = std::move(identifiers);
+  request.cert_name = command.cert_name;
+  request.cert_name_given = !command.cert_name.empty();
+  request.when_valid = command.force ? WhenValid::IssueAgain : WhenValid::LeaveAlone;
+  request.holds = command.force ? Holds::None : Holds::CaOnly;
+  request.rehearsal = command.dry_run ? Rehearsal::Yes : Rehearsal::No;
+  request.options = command.options;
+  return request;
 }
 
-std::string shortened(const Context& context, std::string text) {
-  if (context.options.verbose || text.size() <= kShownText) return text;
-  std::size_t end = text.find_last_of(' ', kShownText);
-  if (end == std::string::npos || end < kShownText / 2) return text;  // one long word: cutting it helps nobody
-  text.resize(end);
-  return text + " ...";
+// The names of one certificate a line; "#" begins a comment.
+Result<std::vector<IssueRequest>> read_batch(const IssueCommand& command) {
+  std::string text;
+  if (command.batch == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    auto read = base::read_file(command.batch);
+    if (!read) return fail(ErrorCode::Usage, "--batch: {}", read.error().message);
+    text = *std::move(read);
+  }
+  std::vector<IssueRequest> requests;
+  std::map<std::string, std::size_t> lines;  // CERT and where it stands
+  std::string problems;
+  std::istringstream in(text);
+  std::size_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::vector<std::string> names;
+    for (std::string word; words >> word;) names.push_back(std::move(word));
+    if (names.empty()) continue;
+    auto identifiers = parse_identifiers(names);
+    if (!identifiers) {
+      problems +=
+          fmt::format("{}{}:{}: {}", problems.empty() ? "" : "\n", command.batch, number, identifiers.error().message);
+      continue;
+    }
+    auto [place, fresh] = lines.emplace(identifiers->front().base_text(), number);
+    if (!fresh) {
+      problems += fmt::format("{}{}:{}: the certificate \"{}\" stands on line {} already; put all its names there",
+                              problems.empty() ? "" : "\n", command.batch, number, place->first, place->second);
+      continue;
+    }
+    requests.push_back(request_of(command, *std::move(identifiers)));
+  }
+  if (!problems.empty()) return fail(ErrorCode::Usage, "{}", problems);
+  if (requests.empty()) return fail(ErrorCode::Usage, "--batch: \"{}\" names no certificate", command.batch);
+  if (requests.size() > kMaxBatch)
+    return fail(ErrorCode::Usage, "--batch: \"{}\" has {} certificates, more than {}; split it", command.batch,
+                requests.size(), kMaxBatch);
+  return requests;
 }
 
-double milliseconds(std::chrono::microseconds duration) {
-  return static_cast<double>(duration.count()) / 1000.0;
-}
-
-conf::Config configured(const Context& context, const IssueCommand& command) {
-  conf::Config config = context.config;
-  if (!command.ca.empty()) config.acme.ca = command.ca;
-  if (command.key_type) config.acme.key_type = *command.key_type;
-  if (command.agree_tos) config.acme.agree_tos = true;
-  return config;
-}
-
-IssueCallbacks callbacks(const Context& context, Record& record) {
-  const Terminal& terminal = context.terminal;
-  return {[&](const Step& step) {
-            record.steps.push_back({{"name", step.name}, {"detail", step.detail}, {"ms", milliseconds(step.took)}});
-            terminal.note(fmt::format("{} {:<{}}  {:>8}  {}", terminal.shade(Shade::Green, "✓"), step.name, kStepWidth,
-                                      time_text(step.took),
-                                      terminal.shade(Shade::Faint, harmless(shortened(context, step.detail)))));
-          },
-          [&](const std::string& warning) {
-            record.warnings.emplace_back(warning);
-            terminal.warning(warning);
-          }};
-}
-
-void tell_outcome(const Context& context, const IssueOutcome& outcome, std::chrono::microseconds took) {
-  const Terminal& terminal = context.terminal;
-  std::string names;
-  for (const std::string& name : outcome.names) names += (names.empty() ? "" : " ") + name;
-  terminal.note(outcome.left_alone
-                    ? terminal.shade(Shade::Bold, "a valid certificate is there and was left alone") +
-                          " (--force issues again)"
-                    : terminal.shade(Shade::Bold, "the certificate is issued") + fmt::format(" ({})", time_text(took)));
-  terminal.note(fmt::format("  names    {}", shortened(context, names)));
-  terminal.note(fmt::format("  expires  {}", outcome.not_after));
-  terminal.note(fmt::format("  issuer   {}", harmless(outcome.issuer)));
-  terminal.note(fmt::format("  files    {}: privkey.pem cert.pem chain.pem fullchain.pem", outcome.directory.string()));
-}
-
-json::object document_of(const IssueOutcome& outcome) {
-  return {{"name", outcome.cert_name},
-          {"names", texts(outcome.names)},
-          {"directory", outcome.directory.string()},
-          {"not_after", outcome.not_after},
-          {"issuer", outcome.issuer}};
-}
-
-ExitStatus failed(const Context& context, const base::Error& error, Record record) {
-  context.terminal.error(error.message);
-  if (context.options.json)
-    context.terminal.result(json::serialize(
-        json::object{{"status", "failed"},
-                     {"certificate", nullptr},
-                     {"steps", std::move(record.steps)},
-                     {"warnings", std::move(record.warnings)},
-                     {"error", json::object{{"code", code_text(error.code)}, {"message", error.message}}}}));
-  return exit_status(error.code);
+Result<std::vector<IssueRequest>> requests_of(const IssueCommand& command) {
+  if (!command.batch.empty()) return read_batch(command);
+  std::vector<DnsIdentifier> identifiers;
+  if (!command.names.empty()) {
+    auto parsed = parse_identifiers(command.names);
+    if (!parsed) return fail(ErrorCode::Usage, "{}", parsed.error().message);
+    identifiers = *std::move(parsed);
+  }
+  return std::vector<IssueRequest>{request_of(command, std::move(identifiers))};
 }
 
 }  // namespace
 
 ExitStatus run(const Context& context, const IssueCommand& command) {
-  Record record;
-  auto identifiers = parse_identifiers(command.names);
-  if (!identifiers) return failed(context, {base::ErrorCode::Usage, identifiers.error().message}, std::move(record));
-
+  auto requests = requests_of(command);
+  if (!requests) {
+    context.terminal.error(requests.error().message);
+    if (context.options.json) {
+      IssueReport empty(context, {""});
+      context.terminal.result(json::serialize(empty.document(0, fail(requests.error()))));
+    }
+    return exit_status(requests.error().code);
+  }
   install_interrupt_handlers();
-  IssueRequest request;
-  request.identifiers = *std::move(identifiers);
-  request.cert_name = command.cert_name;
-  request.cert_name_given = !command.cert_name.empty();
-  request.when_valid = command.force ? WhenValid::IssueAgain : WhenValid::LeaveAlone;
-  auto began = std::chrono::steady_clock::now();
-  auto outcome = issue(configured(context, command), request, callbacks(context, record));
-  auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
-  if (!outcome) return failed(context, outcome.error(), std::move(record));
-
-  tell_outcome(context, *outcome, took);
-  if (context.options.json)
-    context.terminal.result(json::serialize(json::object{{"status", outcome->left_alone ? "unchanged" : "issued"},
-                                                         {"certificate", document_of(*outcome)},
-                                                         {"steps", std::move(record.steps)},
-                                                         {"warnings", std::move(record.warnings)},
-                                                         {"error", nullptr}}));
-  return ExitStatus::Done;
+  conf::Config config = context.config;
+  if (command.agree_tos) config.acme.agree_tos = true;
+  std::vector<std::string> titles;
+  for (const IssueRequest& request : *requests)
+    titles.push_back(command.batch.empty() ? "" : request.identifiers.front().base_text());
+  IssueReport report(context, titles);
+  auto results = issue(config, *requests, command.jobs, report.callbacks());
+  if (command.batch.empty()) {
+    if (context.options.json) context.terminal.result(json::serialize(report.document(0, results.front())));
+    return report.exit_status_of(results);
+  }
+  return report.summarise(results);
 }
 
 }  // namespace countersign::acme

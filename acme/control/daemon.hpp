@@ -1,4 +1,5 @@
 // The daemon as the command sees it: its control socket (dnsd/api/API.md).
+// Thread: Daemon, any; changes of several threads share the connections, so that the daemon commits them together.
 #pragma once
 
 #include <chrono>
@@ -60,8 +61,8 @@ class Daemon {
 
   [[nodiscard]] base::Result<DaemonStatus> status();
   [[nodiscard]] base::Result<std::vector<ServedValue>> list(const std::optional<base::Name>& name);
-  // Adds all at once (the daemon commits them as a group); durable and visible when it returns. On an error some may
-  // have been added: remove() all of them.
+  // Adds all at once (the daemon commits them as a group); durable and visible when it returns. `lifetime` absent: the
+  // daemon's own; 0: for ever. On an error some may have been added: remove() all of them.
   [[nodiscard]] base::Result<void> add(const std::vector<TxtValue>& values,
                                        std::optional<std::chrono::milliseconds> lifetime);
   // Removing what is not there is no error.
@@ -74,6 +75,7 @@ class Daemon {
 };
 
 // `GET /v1/queries`: the challenge queries from now on. Connects in the constructor's stead in open().
+// Thread: one; stop() by any.
 class QueryStream {
  public:
   [[nodiscard]] static base::Result<QueryStream> open(const std::filesystem::path& socket);
@@ -84,9 +86,18 @@ class QueryStream {
   // What came since the last call; waits up to `timeout` for the first. Empty when nothing came or the daemon went
   // away.
   [[nodiscard]] std::vector<SeenQuery> wait(std::chrono::milliseconds timeout);
+  // Waits until the daemon says that the stream has begun: no later query is missed then. Error: Timeout, Unavailable
+  // (it went away), Protocol (it knows no such stream), Interrupted.
+  [[nodiscard]] base::Result<void> await_begin(std::chrono::milliseconds timeout);
+  // True when nothing more will come.
+  [[nodiscard]] bool ended() const;
+  // Ends a wait() that is under way, and every later one.
+  void stop();
 
  private:
   QueryStream();
+  void receive(std::vector<SeenQuery>& queries, std::chrono::milliseconds timeout);
+  [[nodiscard]] bool is_stopped() const;
   struct State;
   std::unique_ptr<State> state_;
 };

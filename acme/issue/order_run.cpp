@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "acme/protocol/csr.hpp"
+#include "acme/protocol/chain_choice.hpp"
+#include "acme/protocol/experimental_challenges.hpp"
 #include "acme/transport/interrupt.hpp"
 #include "base/text.hpp"
 
@@ -15,32 +16,10 @@ using base::Result;
 using Milliseconds = std::chrono::milliseconds;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr Milliseconds kFirstPoll{10};  // then 20, 40, 80 ...
-constexpr Milliseconds kSlowestPoll{1000};
 constexpr int kWithdrawTries = 3;
 constexpr Milliseconds kWithdrawPause{200};
-constexpr Milliseconds kLongestRetryAfter{60'000};  // a CA that says more while it works is not believed
-
-// The wait before the next poll: what the CA says (RFC 8555 §7.4, §7.5.1), else twice the last one.
-Milliseconds next_delay(const Order& order, Milliseconds last) {
-  if (order.retry_after) return std::clamp(*order.retry_after, kFirstPoll, kLongestRetryAfter);
-  return std::min(last * 2, kSlowestPoll);
-}
-
-Milliseconds left_until(SteadyClock::time_point deadline) {
-  return std::max(std::chrono::ceil<Milliseconds>(deadline - SteadyClock::now()), Milliseconds(0));
-}
-
-// `trouble`: why the CA was not heard of at last; "" when it was.
-base::Error too_late(const char* what, Milliseconds budget, const std::string& url, const base::Error& trouble) {
-  return {ErrorCode::Timeout, fmt::format("the CA did not finish {} within {} s (order {}){}{}", what,
-                                          std::chrono::ceil<std::chrono::seconds>(budget).count(), url,
-                                          trouble.message.empty() ? "" : "; at last ", trouble.message)};
-}
-
-base::Error interruption(const char* what) {
-  return {ErrorCode::Interrupted, fmt::format("interrupted while the CA {}", what)};
-}
+// The validity of a dns-persist-01 record, and so the longest time that it is served without a new issuance.
+constexpr std::chrono::hours kPersistLifetime{24 * 366};
 
 std::vector<std::string> texts_of(const std::vector<DnsIdentifier>& identifiers) {
   std::vector<std::string> names;
@@ -59,65 +38,99 @@ std::string listed(const std::vector<TxtValue>& values) {
 
 }  // namespace
 
-void OrderRun::begin(const OrderPlan& plan, const OrderNotes& notes) {
-  // An RSA key takes up to seconds; it is made while the CA validates.
-  making_key_ = std::async(std::launch::async,
-                           [names = texts_of(plan.identifiers), make_key = notes.make_key]() -> Result<KeyAndRequest> {
-                             auto key = make_key();
-                             if (!key) return fail(key.error());
-                             auto csr = make_csr(*key, names);
-                             if (!csr) return fail(csr.error());
-                             return KeyAndRequest{*std::move(key), *std::move(csr)};
-                           });
+OrderRun::~OrderRun() {
+  withdraw();
+  if (making_key_.valid()) making_key_.wait();
 }
 
-Result<CertificateChain> OrderRun::run(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+const char* OrderRun::challenge_type() const {
+  switch (plan_.challenge) {
+    case conf::ChallengeType::Dns01:
+      return "dns-01";
+    case conf::ChallengeType::DnsAccount01:
+      return "dns-account-01";
+    case conf::ChallengeType::DnsPersist01:
+      break;
+  }
+  return "dns-persist-01";
+}
+
+void OrderRun::begin() {
+  attempt_.ca = session_->directory().url;
+  for (const DnsIdentifier& identifier : plan_.identifiers)
+    attempt_.names.push_back({identifier.text(), {}, {}, {}, {}, {}});
+  // An RSA key takes up to seconds; it is made while the CA validates.
+  making_key_ = std::async(std::launch::async, notes_.make_key);
+}
+
+Result<void> OrderRun::prepare(Order order, OrderPlan plan, OrderNotes notes) {
   // Whose key nobody has any more.
   if (order.status == OrderStatus::Processing || order.status == OrderStatus::Valid)
     return fail(ErrorCode::Protocol,
                 "order ({}): the CA gives an order back that another run sent its request for, and the key of that is "
                 "not here; run it again when the order has expired, or with other names",
                 order.url);
-  begin(plan, notes);
-  if (order.status == OrderStatus::Ready) steps_.done("order", "the CA asks for no proof");
-  auto done = finish(drive(std::move(order), plan, notes), plan);
-  // The key's file is the caller's from here on.
-  if (making_key_.valid()) making_key_.wait();
+  order_ = std::move(order);
+  plan_ = std::move(plan);
+  notes_ = std::move(notes);
+  begin();
+  Result<void> done;
+  if (order_.status == OrderStatus::Pending) {
+    done = find_challenges(order_);
+    if (done) done = publish();
+  } else if (order_.status == OrderStatus::Ready) {
+    steps_.done("order", "the CA asks for no proof");
+  }
+  if (!done) making_key_.wait();
   return done;
 }
 
-Result<CertificateChain> OrderRun::resume(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+Result<CertificateChain> OrderRun::complete() {
+  auto chain = finish(drive(order_));
+  attempt_.succeeded = chain.has_value();
+  note_questions();
+  // The key's file is the caller's from here on.
+  if (making_key_.valid()) making_key_.wait();
+  return chain;
+}
+
+Result<CertificateChain> OrderRun::resume(Order order, OrderPlan plan, OrderNotes notes) {
   if (order.status == OrderStatus::Pending || order.status == OrderStatus::Invalid)
     return fail(ErrorCode::NotFound, "order ({}): it came to nothing", order.url);
-  begin(plan, notes);
+  plan_ = std::move(plan);
+  notes_ = std::move(notes);
+  begin();
   if (auto taken = take_key(); !taken) return fail(taken.error());
   requested_ = true;
   noted_ = true;
   steps_.done("order", fmt::format("going on with {}, which an earlier run left unfinished", order.url));
   // A request that the CA has no more, or never got.
-  auto next = order.status == OrderStatus::Ready ? finalize(order, notes) : Result<Order>(std::move(order));
-  return finish(next ? drive(*std::move(next), plan, notes) : std::move(next), plan);
-}
-
-Result<CertificateChain> OrderRun::finish(const Result<Order>& done, const OrderPlan& plan) {
-  if (!done) return fail(done.error());
-  steps_.done("finalize", "the CA made the certificate");
-  auto pem = fetch_certificate(session_, *done);
-  if (!pem) return fail(pem.error());
-  auto chain = CertificateChain::parse(*pem, fmt::format("certificate ({})", done->certificate));
-  if (!chain) return fail(chain.error());
-  auto now = base::SystemClock().wall();
-  if (auto checked = chain->check(made_->key, texts_of(plan.identifiers), now); !checked) return fail(checked.error());
-  if (chain->not_before() > now)
-    steps_.warn(fmt::format("the certificate is not valid before {}; is this machine's clock right?",
-                            base::format_rfc3339(chain->not_before())));
-  steps_.done("download",
-              fmt::format("issued by {}, valid until {}", chain->issuer(), base::format_rfc3339(chain->not_after())));
+  auto next = order.status == OrderStatus::Ready ? finalize(order) : Result<Order>(std::move(order));
+  auto chain = finish(next ? drive(*std::move(next)) : std::move(next));
+  attempt_.succeeded = chain.has_value();
   return chain;
 }
 
+Result<CertificateChain> OrderRun::finish(const Result<Order>& done) {
+  if (!done) return fail(done.error());
+  steps_.done("finalize", "the CA made the certificate");
+  auto chosen = fetch_chain(*session_, *done, plan_.preferred_chain);
+  if (!chosen) return fail(chosen.error());
+  if (!chosen->warning.empty()) steps_.warn(chosen->warning);
+  CertificateChain& chain = chosen->chain;
+  auto now = base::SystemClock().wall();
+  if (auto checked = chain.check(made_->public_key, texts_of(plan_.identifiers), now); !checked)
+    return fail(checked.error());
+  if (chain.not_before() > now)
+    steps_.warn(fmt::format("the certificate is not valid before {}; is this machine's clock right?",
+                            base::format_rfc3339(chain.not_before())));
+  steps_.done("download",
+              fmt::format("issued by {}, valid until {}", chain.issuer(), base::format_rfc3339(chain.not_after())));
+  return std::move(chain);
+}
+
 // RFC 8555 §7.1.6. Each turn does what the reported status asks for.
-Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const OrderNotes& notes) {
+Result<Order> OrderRun::drive(Order order) {
   bool validated = requested_;
   for (;;) {
     Result<Order> next = order;
@@ -125,13 +138,13 @@ Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const OrderNot
       case OrderStatus::Pending:
         if (validated) return fail(ErrorCode::Protocol, "order ({}): it went back to pending", order.url);
         validated = true;
-        next = validate(order, plan, notes);
+        next = validate(order);
         break;
       case OrderStatus::Ready:
         if (requested_) {
           next = await_finalization(order);
         } else {
-          next = finalize(order, notes);
+          next = finalize(order);
           // Not sooner: the CA works on the certificate meanwhile.
           withdraw();
         }
@@ -151,45 +164,37 @@ Result<Order> OrderRun::drive(Order order, const OrderPlan& plan, const OrderNot
   }
 }
 
-Result<Order> OrderRun::validate(const Order& order, const OrderPlan& plan, const OrderNotes& notes) {
-  auto challenges = find_challenges(order, plan);
-  if (!challenges) return fail(challenges.error());
-  steps_.done("order",
-              fmt::format("{}, {} to prove", counted(plan.identifiers.size(), "name"), challenges->urls.size()));
-  if (!challenges->values.empty()) {
-    if (auto done = publish(*challenges, notes); !done) return fail(done.error());
-    auto warnings = publisher_.await_visibility(challenges->values, challenges->zones);
-    if (!warnings) return fail(warnings.error());
-    for (const std::string& warning : *warnings) steps_.warn(warning);
-    steps_.done("fence", "every name server that was reached answers with the values");
-    publisher_.watch_questions();
-    if (auto done = trigger(*challenges); !done) return fail(done.error());
-    steps_.done("trigger", fmt::format("the CA was told to look {}", counted(challenges->urls.size(), "time")));
+Result<Order> OrderRun::validate(const Order& order) {
+  if (!challenges_.urls.empty()) {
+    attempt_.triggered = base::SystemClock().wall();
+    mark_ = publisher_.watch_questions();
+    if (auto done = trigger(); !done) return fail(done.error());
+    steps_.done("trigger", fmt::format("the CA was told to look {}", counted(challenges_.urls.size(), "time")));
   }
-  auto next = await_validation(order, challenges->values);
+  auto next = await_validation(order);
   if (next && next->status != OrderStatus::Invalid) steps_.done("validate", "the CA found every value");
   return next;
 }
 
-Result<OrderRun::Challenges> OrderRun::find_challenges(const Order& order, const OrderPlan& plan) {
-  auto authorizations = fetch_authorizations(session_, order.authorizations);
+Result<void> OrderRun::find_challenges(const Order& order) {
+  auto authorizations = fetch_authorizations(*session_, order.authorizations);
   if (!authorizations) return fail(authorizations.error());
-  auto thumbprint = session_.key().thumbprint();
+  auto thumbprint = session_->key().thumbprint();
   if (!thumbprint) return fail(thumbprint.error());
-  Challenges challenges;
   for (const Authorization& authorization : *authorizations) {
-    if (auto added = add_challenge(challenges, authorization, plan, *thumbprint); !added) return fail(added.error());
+    if (auto added = add_challenge(authorization, *thumbprint); !added) return added;
   }
-  return challenges;
+  steps_.done("order",
+              fmt::format("{}, {} to prove", counted(plan_.identifiers.size(), "name"), challenges_.urls.size()));
+  return {};
 }
 
-Result<void> OrderRun::add_challenge(Challenges& challenges, const Authorization& authorization, const OrderPlan& plan,
-                                     const std::string& thumbprint) const {
+Result<void> OrderRun::add_challenge(const Authorization& authorization, const std::string& thumbprint) {
   // RFC 8555 §7.1.4: the CA's sequence means nothing, and `*.` is not in the identifier.
-  auto place = std::find_if(plan.delegations.begin(), plan.delegations.end(), [&](const Delegation& delegation) {
+  auto place = std::find_if(plan_.delegations.begin(), plan_.delegations.end(), [&](const Delegation& delegation) {
     return delegation.identifier.base_text() == authorization.identifier;
   });
-  if (place == plan.delegations.end())
+  if (place == plan_.delegations.end())
     return fail(ErrorCode::Protocol, "authorization ({}): it is for \"{}\", which was not ordered", authorization.url,
                 base::printable(authorization.identifier, 260));
   if (authorization.status == AuthorizationStatus::Valid) return {};
@@ -198,97 +203,98 @@ Result<void> OrderRun::add_challenge(Challenges& challenges, const Authorization
     return fail(ErrorCode::Refused, "the authorization of \"{}\" cannot be used any more{}", authorization.name(),
                 reason.empty() ? "" : ": " + reason);
   }
-  const Challenge* challenge = authorization.find("dns-01");
-  if (challenge == nullptr)
-    return fail(ErrorCode::Refused, "the CA offers no dns-01 challenge for \"{}\"", authorization.name());
-  auto text = key_authorization(challenge->token, thumbprint);
-  if (!text) return fail(text.error().code, "authorization ({}): {}", authorization.url, text.error().message);
-  challenges.values.push_back({place->target, dns01_value(*text)});
-  if (std::find(challenges.zones.begin(), challenges.zones.end(), *place->zone) == challenges.zones.end())
-    challenges.zones.push_back(*place->zone);
+  const Challenge* challenge = authorization.find(challenge_type());
+  if (challenge == nullptr) {
+    std::string offered;
+    for (const Challenge& other : authorization.challenges)
+      offered += (offered.empty() ? "" : ", ") + base::printable(other.type, 40);
+    return fail(ErrorCode::Refused, "the CA offers no {} challenge for \"{}\", only: {}", challenge_type(),
+                authorization.name(), offered.empty() ? "none" : offered);
+  }
+  auto value = value_for(authorization, *challenge, *place, thumbprint);
+  if (!value) return fail(value.error().code, "authorization ({}): {}", authorization.url, value.error().message);
+  TxtValue published{place->target, *std::move(value)};
+  auto same = [&](const TxtValue& other) { return other.name == published.name && other.value == published.value; };
+  for (NameAttempt& name : attempt_.names) {
+    if (name.name != authorization.name()) continue;
+    name.target = published.name;
+    name.challenge_name = place->challenge_name;
+    name.value = published.value;
+  }
+  if (std::none_of(challenges_.values.begin(), challenges_.values.end(), same))
+    challenges_.values.push_back(std::move(published));
+  if (std::find(challenges_.zones.begin(), challenges_.zones.end(), *place->zone) == challenges_.zones.end())
+    challenges_.zones.push_back(*place->zone);
   // RFC 8555 §7.5.1: a challenge that is being processed must not be triggered again.
   if (challenge->status == "processing") return {};
-  challenges.urls.push_back(challenge->url);
-  challenges.authorization_urls.push_back(authorization.url);
+  challenges_.urls.push_back(challenge->url);
+  challenges_.authorization_urls.push_back(authorization.url);
   return {};
 }
 
-Result<void> OrderRun::publish(const Challenges& challenges, const OrderNotes& notes) {
-  if (auto noted = notes.note(challenges.values); !noted) return noted;
+Result<std::string> OrderRun::value_for(const Authorization& authorization, const Challenge& challenge,
+                                        const Delegation& place, const std::string& thumbprint) const {
+  if (!stands()) {
+    auto text = key_authorization(challenge.token, thumbprint);
+    if (!text) return text;
+    return dns01_value(*text);
+  }
+  auto issuer = persist_issuer(challenge);
+  if (!issuer) return issuer;
+  PersistRecord record;
+  record.issuer_domain_name = *std::move(issuer);
+  record.account_uri = persist_account_uri(session_->directory(), challenge, authorization.identifier, thumbprint,
+                                           session_->account_url());
+  // One record proves a name and its wildcard.
+  std::string base_text = place.identifier.base_text();
+  record.wildcard = std::any_of(plan_.identifiers.begin(), plan_.identifiers.end(), [&](const DnsIdentifier& other) {
+    return other.is_wildcard() && other.base_text() == base_text;
+  });
+  record.until = std::chrono::floor<std::chrono::seconds>(base::SystemClock().wall()) + kPersistLifetime;
+  return persist_value(record);
+}
+
+Result<void> OrderRun::publish() {
+  const std::vector<TxtValue>& values = challenges_.values;
+  if (values.empty()) return {};
+  std::vector<TxtValue> none;
+  if (auto noted = notes_.note(stands() ? none : values, stands() ? values : none); !noted) return noted;
   noted_ = true;
+  std::optional<Milliseconds> lifetime;
+  if (stands()) lifetime = kPersistLifetime;
   // From here on there may be something to remove.
-  published_ = challenges.values;
-  if (auto added = publisher_.publish(challenges.values); !added) return added;
-  steps_.done("publish",
-              fmt::format("{} at {}", counted(challenges.values.size(), "value"), listed(challenges.values)));
+  if (!stands()) published_ = values;
+  if (auto added = publisher_.publish(values, lifetime); !added) return added;
+  steps_.done("publish", fmt::format("{} at {}", counted(values.size(), "value"), listed(values)));
+  auto warnings = publisher_.await_visibility(values, challenges_.zones);
+  if (!warnings) return fail(warnings.error());
+  for (const std::string& warning : *warnings) steps_.warn(warning);
+  steps_.done("fence", "every name server that was reached answers with the values");
   return {};
 }
 
-Result<void> OrderRun::trigger(const Challenges& challenges) {
-  auto results = trigger_challenges(session_, challenges.urls);
+Result<void> OrderRun::trigger() {
+  auto results = trigger_challenges(*session_, challenges_.urls);
   std::optional<base::Error> first;
   std::vector<std::string> doubtful;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i]) continue;
     if (results[i].error().code == ErrorCode::Interrupted) return results[i];
     if (!first) first = results[i].error();
-    doubtful.push_back(challenges.authorization_urls[i]);
+    doubtful.push_back(challenges_.authorization_urls[i]);
   }
   if (!first) return {};
   // The answer may have got lost after the CA began, and a second trigger is not allowed: only the CA's own view
   // counts.
-  auto authorizations = fetch_authorizations(session_, doubtful);
+  auto authorizations = fetch_authorizations(*session_, doubtful);
   if (!authorizations) return fail(*first);
   for (const Authorization& authorization : *authorizations) {
-    const Challenge* challenge = authorization.find("dns-01");
+    const Challenge* challenge = authorization.find(challenge_type());
     bool untouched =
         authorization.status == AuthorizationStatus::Pending && challenge != nullptr && challenge->status == "pending";
     if (untouched) return fail(first->code, "\"{}\": {}", authorization.name(), first->message);
   }
   return {};
-}
-
-// Waits `patience`, or until the last of `unasked` was asked for: then true.
-bool OrderRun::await_questions(std::set<base::Name>& unasked, Milliseconds patience) {
-  auto end = SteadyClock::now() + patience;
-  while (!unasked.empty() && !interrupted()) {
-    auto left = left_until(end);
-    if (left.count() == 0) return false;
-    for (const base::Name& name : publisher_.await_questions(left)) unasked.erase(name);
-    if (unasked.empty()) return true;
-  }
-  sleep_unless_interrupted(left_until(end));
-  return false;
-}
-
-Result<std::optional<Order>> OrderRun::look(const std::string& order_url, base::Error& trouble) {
-  auto order = fetch_order(session_, order_url);
-  trouble = order ? base::Error{} : order.error();
-  if (order) return std::optional<Order>(*std::move(order));
-  // One broken connection or one busy moment is no news about the order.
-  if (trouble.code == ErrorCode::Unavailable || trouble.code == ErrorCode::Timeout) return std::optional<Order>();
-  return fail(trouble);
-}
-
-Result<Order> OrderRun::await_validation(Order order, const std::vector<TxtValue>& values) {
-  auto deadline = SteadyClock::now() + budgets_.validation;
-  std::set<base::Name> unasked;
-  for (const TxtValue& value : values) unasked.insert(value.name);
-  Milliseconds delay = kFirstPoll;
-  base::Error trouble;
-  for (;;) {
-    // The CA has asked for everything: its verdict is only a moment away, however long it took to ask or wants us to
-    // wait (RFC 8555 §7.5.1).
-    if (await_questions(unasked, std::min(delay, left_until(deadline)))) delay = kFirstPoll / 2;
-    if (interrupted()) return fail(interruption("validates"));
-    auto next = look(order.url, trouble);
-    if (!next) return fail(next.error());
-    if (*next && (*next)->status != OrderStatus::Pending) return **std::move(next);
-    if (SteadyClock::now() >= deadline)
-      return fail(too_late("its validation", budgets_.validation, order.url, trouble));
-    if (*next) order.retry_after = (*next)->retry_after;
-    delay = next_delay(order, delay);
-  }
 }
 
 Result<void> OrderRun::take_key() {
@@ -299,63 +305,35 @@ Result<void> OrderRun::take_key() {
   return {};
 }
 
-Result<Order> OrderRun::finalize(const Order& order, const OrderNotes& notes) {
+Result<Order> OrderRun::finalize(const Order& order) {
   if (auto taken = take_key(); !taken) return fail(taken.error());
   if (!noted_) {
-    if (auto noted = notes.note({}); !noted) return fail(noted.error());
+    if (auto noted = notes_.note({}, {}); !noted) return fail(noted.error());
     noted_ = true;
   }
   requested_ = true;
-  auto next = finalize_order(session_, order, made_->csr);
+  Problem problem;
+  auto next = finalize_order(*session_, order, made_->csr, &problem);
   if (next || next.error().code == ErrorCode::Interrupted) return next;
   // The answer may have got lost after the CA began: only its own view of the order counts.
-  auto now = fetch_order(session_, order.url);
+  auto now = fetch_order(*session_, order.url);
   if (now && now->status != OrderStatus::Ready) return now;
   if (!now && now.error().code == ErrorCode::Interrupted) return now;
+  if (problem.status != 0) {
+    attempt_.problem = problem;
+    attempt_.try_again = problem.try_again(base::SystemClock().wall());
+  }
   // It read the request and said no: it would say so again.
   if (now && next.error().code == ErrorCode::Refused) requested_ = false;
   return next;
 }
 
-Result<Order> OrderRun::await_finalization(Order order) {
-  auto deadline = SteadyClock::now() + budgets_.finalization;
-  Milliseconds delay = next_delay(order, kFirstPoll / 2);
-  base::Error trouble;
-  while (order.status == OrderStatus::Processing || order.status == OrderStatus::Ready) {
-    if (SteadyClock::now() >= deadline)
-      return fail(too_late("the certificate", budgets_.finalization, order.url, trouble));
-    if (!sleep_unless_interrupted(std::min(delay, left_until(deadline))))
-      return fail(interruption("makes the certificate"));
-    auto next = look(order.url, trouble);
-    if (!next) return fail(next.error());
-    if (*next) order = **std::move(next);
-    delay = next_delay(order, delay);
+void OrderRun::note_questions() {
+  attempt_.watched = mark_ && publisher_.sees_questions();
+  for (NameAttempt& name : attempt_.names) {
+    if (!name.value.empty()) name.queries = publisher_.questions(mark_, name.target);
+    if (attempt_.succeeded) name.status = "valid";
   }
-  return order;
-}
-
-base::Error OrderRun::failure_of(const Order& order) {
-  std::string reasons;
-  std::size_t failed = 0;
-  // RFC 8555 §7.1.6: the reason of a failed validation stands in the authorization, not in the order.
-  auto authorizations = fetch_authorizations(session_, order.authorizations);
-  if (authorizations) {
-    for (const Authorization& authorization : *authorizations) {
-      std::string reason = authorization.failure();
-      if (authorization.status == AuthorizationStatus::Pending || authorization.status == AuthorizationStatus::Valid)
-        continue;
-      ++failed;
-      reasons += fmt::format("{}\"{}\": {}", reasons.empty() ? "" : "; ", authorization.name(),
-                             reason.empty() ? "the CA gives no reason" : reason);
-    }
-  }
-  if (failed > 0)
-    return {ErrorCode::Refused, fmt::format("the CA could not validate {} of {}: {}", failed,
-                                            counted(order.identifiers.size(), "name"), reasons)};
-  return {ErrorCode::Refused, fmt::format("the CA made the order invalid ({}): {}{}{}", order.url,
-                                          order.error ? order.error->describe() : "it gives no reason",
-                                          authorizations ? "" : "; its authorizations cannot be read: ",
-                                          authorizations ? "" : authorizations.error().message)};
 }
 
 bool OrderRun::withdraw() {

@@ -28,13 +28,20 @@ AuthorizationStatus parse_status(const JsonObject& object) {
   return AuthorizationStatus::Revoked;
 }
 
-// Types that are not known stay in the list with what they have: new CAs offer challenges without a token.
+// Whatever is missing or broken makes the one challenge unusable, not the authorization: new types have neither token
+// nor key authorization, and a client uses only one of those that it is offered.
 Challenge read_challenge(const JsonObject& object) {
   Challenge challenge;
-  challenge.type = object.text("type");
+  challenge.type = object.optional_text("type");
   challenge.url = object.optional_text("url");
   challenge.status = object.optional_text("status");
   challenge.token = object.optional_text("token");
+  // dns-persist-01: draft -02 writes its members as RFC 8555 does, -01 with hyphens.
+  challenge.issuer_domain_names = object.optional_texts("issuerDomainNames");
+  if (challenge.issuer_domain_names.empty())
+    challenge.issuer_domain_names = object.optional_texts("issuer-domain-names");
+  challenge.account_uri = object.optional_text("accounturi");
+  if (auto error = object.optional_object("error")) challenge.error = problem_of(*error);
   return challenge;
 }
 
@@ -47,13 +54,11 @@ Result<Authorization> read_authorization(const HttpResponse& response, const std
   authorization.status = parse_status(root);
   authorization.identifier = root.object("identifier").text("value");
   authorization.wildcard = root.optional_flag("wildcard");
-  for (const JsonObject& item : root.objects("challenges")) authorization.challenges.push_back(read_challenge(item));
+  std::vector<JsonObject> challenges = root.objects("challenges");
   if (auto checked = document->check(); !checked) return fail(checked.error());
-  // After the check: a reason that is not formed as it should be must not hide that there is one.
-  for (std::size_t i = 0; const JsonObject& item : root.objects("challenges")) {
-    if (auto error = item.optional_object("error")) authorization.challenges[i].error = problem_of(*error);
-    ++i;
-  }
+  // After the check, so that nothing below makes the answer unreadable.
+  authorization.expires = root.optional_text("expires");
+  for (const JsonObject& item : challenges) authorization.challenges.push_back(read_challenge(item));
   return authorization;
 }
 
@@ -72,7 +77,7 @@ const Challenge* Authorization::find(std::string_view type) const {
 std::string Authorization::failure() const {
   std::string out;
   for (const Challenge& challenge : challenges) {
-    if (challenge.error) out += (out.empty() ? "" : "; ") + challenge.error->describe();
+    if (challenge.error) out += (out.empty() ? "" : "; ") + challenge.error->summary();
   }
   return out;
 }
@@ -106,6 +111,15 @@ std::vector<Result<void>> trigger_challenges(Session& session, const std::vector
     }
   }
   return results;
+}
+
+void deactivate_authorizations(Session& session, const std::vector<std::string>& urls) {
+  std::vector<Post> posts;
+  posts.reserve(urls.size());
+  for (const std::string& url : urls)
+    posts.push_back(Post{url, R"({"status":"deactivated"})", "authorization", "", Post::Signer::Account});
+  // The CA forgets them on its own, too.
+  static_cast<void>(session.post(posts));
 }
 
 Result<std::string> key_authorization(const std::string& token, const std::string& thumbprint) {

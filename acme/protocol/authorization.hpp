@@ -17,12 +17,15 @@ struct Challenge {
   std::string url;
   std::string type;
   std::string status;
-  std::string token;  // "" where the type has none
+  std::string token;                             // "" where the type has none
+  std::vector<std::string> issuer_domain_names;  // dns-persist-01: one of them goes into the record
+  std::string account_uri;                       // dns-persist-01: "" = the account's URL
   std::optional<Problem> error;
 };
 
 struct Authorization {
   std::string url;
+  std::string expires;  // RFC 3339; "" = not said
   AuthorizationStatus status = AuthorizationStatus::Pending;
   std::string identifier;  // without `*.`
   bool wildcard = false;
@@ -40,6 +43,9 @@ struct Authorization {
 // Tells the CA that each challenge can be validated (RFC 8555 §7.5.1), all at once. One result each.
 [[nodiscard]] std::vector<base::Result<void>> trigger_challenges(Session& session,
                                                                  const std::vector<std::string>& urls);
+
+// RFC 8555 §7.5.2: gives up what is pending, all at once. Only politeness: no error.
+void deactivate_authorizations(Session& session, const std::vector<std::string>& urls);
 
 // RFC 8555 §8.1. Error: Protocol, when the token is not base64url.
 [[nodiscard]] base::Result<std::string> key_authorization(const std::string& token, const std::string& thumbprint);

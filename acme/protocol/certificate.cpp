@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "acme/protocol/openssl.hpp"
+#include "base/encoding.hpp"
 #include "base/text.hpp"
 
 namespace countersign::acme {
@@ -17,6 +18,8 @@ constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
 constexpr std::size_t kMaxIssuer = 200;        // octets shown and kept
 constexpr std::size_t kMostCertificates = 16;  // real chains have two to four
+
+using AuthorityKeyId = base::Handle<AUTHORITY_KEYID, AUTHORITY_KEYID_free>;
 
 bool is_space(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
@@ -32,6 +35,22 @@ std::string pem_of(X509* certificate) {
   Bio bio(BIO_new(BIO_s_mem()));
   PEM_write_bio_X509(bio.get(), certificate);
   return bio_text(bio);
+}
+
+std::string issuer_of(X509* certificate) {
+  const X509_NAME* name = X509_get_issuer_name(certificate);
+  if (int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1); at >= 0) {
+    unsigned char* raw = nullptr;
+    int length = ASN1_STRING_to_UTF8(&raw, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    OpensslOctets octets(raw);
+    if (length >= 0)
+      return base::printable({reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)},
+                             kMaxIssuer);
+    ERR_clear_error();
+  }
+  Bio bio(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
+  return base::printable(bio_text(bio), kMaxIssuer);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -106,24 +125,46 @@ base::WallTime CertificateChain::not_after() const {
 }
 
 std::string CertificateChain::issuer() const {
-  const X509_NAME* name = X509_get_issuer_name(state_->leaf());
-  if (int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1); at >= 0) {
-    unsigned char* raw = nullptr;
-    int length = ASN1_STRING_to_UTF8(&raw, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
-    OpensslOctets octets(raw);
-    if (length >= 0)
-      return base::printable({reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)},
-                             kMaxIssuer);
-  }
-  Bio bio(BIO_new(BIO_s_mem()));
-  X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
-  return base::printable(bio_text(bio), kMaxIssuer);
+  return issuer_of(state_->leaf());
+}
+
+std::vector<std::string> CertificateChain::issuers() const {
+  std::vector<std::string> out;
+  for (const Certificate& certificate : state_->certificates) out.push_back(issuer_of(certificate.get()));
+  return out;
 }
 
 std::string CertificateChain::serial() const {
   BigNumber number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(state_->leaf()), nullptr));
   base::Handle<char, [](char* text) { OPENSSL_free(text); }> text(number ? BN_bn2hex(number.get()) : nullptr);
   return text ? text.get() : "";
+}
+
+std::string CertificateChain::ari_id() const {
+  AuthorityKeyId authority(
+      static_cast<AUTHORITY_KEYID*>(X509_get_ext_d2i(state_->leaf(), NID_authority_key_identifier, nullptr, nullptr)));
+  ERR_clear_error();
+  if (!authority || authority->keyid == nullptr || ASN1_STRING_length(authority->keyid) == 0) return "";
+  // The DER of the serial: its content octets, with the 00 in front of a highest bit that is set.
+  unsigned char* raw = nullptr;
+  int length = i2d_ASN1_INTEGER(X509_get0_serialNumber(state_->leaf()), &raw);
+  OpensslOctets octets(raw);
+  // Two octets for the tag and the length: RFC 5280 §4.1.2.2 limits a serial to 20, X.690 a short length to 127.
+  if (length < 3 || (octets.get()[1] & 0x80U) != 0) return "";
+  auto encode = [](const unsigned char* data, int size) {
+    return base::base64url_encode(
+        base::as_bytes(std::string_view(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size))));
+  };
+  return encode(ASN1_STRING_get0_data(authority->keyid), ASN1_STRING_length(authority->keyid)) + "." +
+         encode(octets.get() + 2, length - 2);
+}
+
+std::string CertificateChain::leaf_der() const {
+  unsigned char* raw = nullptr;
+  int length = i2d_X509(state_->leaf(), &raw);
+  OpensslOctets octets(raw);
+  if (length <= 0) return "";
+  return {reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)};
 }
 
 std::string CertificateChain::leaf_pem() const {
@@ -140,17 +181,19 @@ std::string CertificateChain::full_pem() const {
   return leaf_pem() + chain_pem();
 }
 
-bool CertificateChain::is_for(const PrivateKey& key) const {
+bool CertificateChain::is_for(const std::string& public_key) const {
+  const unsigned char* at = octets_of(public_key);
+  PKey key(d2i_PUBKEY(nullptr, &at, static_cast<long>(public_key.size())));
   EVP_PKEY* leaf_key = X509_get0_pubkey(state_->leaf());
-  bool same = leaf_key != nullptr && EVP_PKEY_eq(leaf_key, key.state().key.get()) == 1;
+  bool same = key != nullptr && leaf_key != nullptr && EVP_PKEY_eq(leaf_key, key.get()) == 1;
   ERR_clear_error();
   return same;
 }
 
-Result<void> CertificateChain::check(const PrivateKey& key, const std::vector<std::string>& expected_names,
+Result<void> CertificateChain::check(const std::string& public_key, const std::vector<std::string>& expected_names,
                                      base::WallTime now) const {
   const std::string& source = state_->source;
-  if (!is_for(key))
+  if (!is_for(public_key))
     return fail(ErrorCode::Protocol, "{}: the certificate is for another key than the one that was sent", source);
   std::vector<std::string> wanted = expected_names;
   std::sort(wanted.begin(), wanted.end());
@@ -160,6 +203,10 @@ Result<void> CertificateChain::check(const PrivateKey& key, const std::vector<st
   if (not_after() <= now)
     return fail(ErrorCode::Protocol, "{}: the certificate ended at {}; is this machine's clock right?", source,
                 base::format_rfc3339(not_after()));
+  return check_signatures();
+}
+
+Result<void> CertificateChain::check_signatures() const {
   for (std::size_t i = 0; i + 1 < state_->certificates.size(); ++i) {
     X509* subject = state_->certificates[i].get();
     X509* issuer_certificate = state_->certificates[i + 1].get();
@@ -167,7 +214,8 @@ Result<void> CertificateChain::check(const PrivateKey& key, const std::vector<st
     if (X509_NAME_cmp(X509_get_issuer_name(subject), X509_get_subject_name(issuer_certificate)) != 0 ||
         issuer_key == nullptr || X509_verify(subject, issuer_key) != 1) {
       ERR_clear_error();
-      return fail(ErrorCode::Protocol, "{}: certificate {} of the chain is not signed by the next one", source, i + 1);
+      return fail(ErrorCode::Protocol, "{}: certificate {} of the chain is not signed by the next one", state_->source,
+                  i + 1);
     }
   }
   return {};

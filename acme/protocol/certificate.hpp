@@ -26,6 +26,12 @@ class CertificateChain {
   [[nodiscard]] base::WallTime not_after() const;
   [[nodiscard]] std::string issuer() const;  // its common name, else the whole name
   [[nodiscard]] std::string serial() const;  // hexadecimal
+  // certID of RFC 9773 §4.1; "" when the leaf has no authority key identifier.
+  [[nodiscard]] std::string ari_id() const;
+  [[nodiscard]] std::string leaf_der() const;
+
+  // Of each certificate, the leaf first: its issuer's common name, else the whole name.
+  [[nodiscard]] std::vector<std::string> issuers() const;
 
   [[nodiscard]] std::string leaf_pem() const;
   [[nodiscard]] std::string chain_pem() const;  // all but the leaf
@@ -33,10 +39,13 @@ class CertificateChain {
 
   // The leaf is for this key and exactly these names and is not expired, and each certificate is signed by the next.
   // Error: Protocol, with what is wrong.
-  [[nodiscard]] base::Result<void> check(const PrivateKey& key, const std::vector<std::string>& expected_names,
+  // `public_key`: PrivateKey::public_key() or SigningRequest::public_key.
+  [[nodiscard]] base::Result<void> check(const std::string& public_key, const std::vector<std::string>& expected_names,
                                          base::WallTime now) const;
-  // The first line of check(): is the leaf this key's?
-  [[nodiscard]] bool is_for(const PrivateKey& key) const;
+  // The last part of check(): each certificate is signed by the next.
+  [[nodiscard]] base::Result<void> check_signatures() const;
+  // The first part of check(): is the leaf this key's?
+  [[nodiscard]] bool is_for(const std::string& public_key) const;
 
  private:
   struct State;

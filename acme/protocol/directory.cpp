@@ -22,6 +22,34 @@ Result<HttpResponse> get_patiently(HttpClient& http, const HttpRequest& request)
   }
 }
 
+// What a client cannot do without, or must not overlook.
+Directory read_directory(const JsonObject& root) {
+  Directory directory;
+  directory.new_nonce = root.text("newNonce");
+  directory.new_account = root.text("newAccount");
+  directory.new_order = root.text("newOrder");
+  if (auto meta = root.optional_object("meta")) {
+    directory.terms_of_service = meta->optional_text("termsOfService");
+    directory.external_account_required = meta->optional_flag("externalAccountRequired");
+  }
+  return directory;
+}
+
+// After the check, so that a broken one counts as absent: issuing works without any of these, and a person who asks for
+// one learns that the CA does not offer it.
+void read_extras(const JsonObject& root, Directory& directory) {
+  directory.revoke_certificate = root.optional_text("revokeCert");
+  directory.key_change = root.optional_text("keyChange");
+  directory.renewal_info = root.optional_text("renewalInfo");
+  auto meta = root.optional_object("meta");
+  if (!meta) return;
+  directory.website = meta->optional_text("website");
+  directory.caa_identities = meta->optional_texts("caaIdentities");
+  directory.profiles = meta->optional_text_map("profiles");
+  directory.issuer_domain_names = meta->optional_texts("issuerDomainNames");
+  directory.account_hash_prefix = meta->optional_text("accountHashPrefix");
+}
+
 }  // namespace
 
 Result<std::string> directory_url(const std::string& ca) {
@@ -59,22 +87,10 @@ Result<Directory> fetch_directory(HttpClient& http, const std::string& url) {
   }
   auto document = JsonDocument::parse(response->body, "ACME directory " + url);
   if (!document) return fail(document.error().code, "{}; check acme.ca", document.error().message);
-  JsonObject root = document->root();
-  Directory directory;
+  Directory directory = read_directory(document->root());
   directory.url = url;
-  directory.new_nonce = root.text("newNonce");
-  directory.new_account = root.text("newAccount");
-  directory.new_order = root.text("newOrder");
-  directory.revoke_certificate = root.optional_text("revokeCert");
-  directory.key_change = root.optional_text("keyChange");
-  directory.renewal_info = root.optional_text("renewalInfo");
-  if (auto meta = root.optional_object("meta")) {
-    directory.terms_of_service = meta->optional_text("termsOfService");
-    directory.website = meta->optional_text("website");
-    directory.caa_identities = meta->optional_texts("caaIdentities");
-    directory.external_account_required = meta->optional_flag("externalAccountRequired");
-  }
   if (auto checked = document->check(); !checked) return fail(checked.error());
+  read_extras(document->root(), directory);
   for (const std::string* resource : {&directory.new_nonce, &directory.new_account, &directory.new_order}) {
     if (auto checked = check_resource_url(*resource, directory); !checked)
       return fail(ErrorCode::Protocol, "ACME directory {}: {}", url, checked.error().message);

@@ -1,6 +1,7 @@
 // Which CA, and where its resources are (RFC 8555 §7.1.1).
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct Directory {
   std::string website;
   std::vector<std::string> caa_identities;
   bool external_account_required = false;
+  std::map<std::string, std::string> profiles;   // name and description (draft-ietf-acme-profiles)
+  std::vector<std::string> issuer_domain_names;  // dns-persist-01
+  std::string account_hash_prefix;               // dns-persist-01, draft -02; "" = -01
 };
 
 // The directory's URL of `acme.ca`: a known CA's name (conf/ca_directories.hpp), or a URL as it is.

@@ -30,6 +30,10 @@ void JsonObject::reject(std::string_view member, std::string_view why) const {
   if (!root_->problem) root_->problem = fmt::format("{}: member \"{}{}\" {}", root_->source, path_, member, why);
 }
 
+bool JsonObject::has(std::string_view member) const {
+  return find(member) != nullptr;
+}
+
 std::string JsonObject::text(std::string_view member) const {
   if (require(member, "text") == nullptr) return {};
   std::string value = optional_text(member);
@@ -83,6 +87,17 @@ std::vector<std::string> JsonObject::optional_texts(std::string_view member) con
       return {};
     }
     out.emplace_back(item.get_string().data(), item.get_string().size());
+  }
+  return out;
+}
+
+std::map<std::string, std::string> JsonObject::optional_text_map(std::string_view member) const {
+  std::map<std::string, std::string> out;
+  auto object = optional_object(member);
+  if (!object) return out;
+  for (const auto& item : *object->object_) {
+    const json::string* text = item.value().if_string();
+    out[std::string(item.key())] = text == nullptr ? std::string() : std::string(text->data(), text->size());
   }
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,12 +18,15 @@ namespace countersign::acme {
 // always an error, a missing member only where it is required; both yield an empty value and set the document's error.
 class JsonObject {
  public:
+  [[nodiscard]] bool has(std::string_view member) const;
   std::string text(std::string_view member) const;
   std::string optional_text(std::string_view member) const;  // "" when absent
   bool optional_flag(std::string_view member) const;         // false when absent
   std::optional<std::int64_t> optional_number(std::string_view member) const;
   std::vector<std::string> texts(std::string_view member) const;
   std::vector<std::string> optional_texts(std::string_view member) const;
+  // An object whose members are texts; a member of another type gets "".
+  std::map<std::string, std::string> optional_text_map(std::string_view member) const;
   std::vector<JsonObject> objects(std::string_view member) const;
   std::vector<JsonObject> optional_objects(std::string_view member) const;
   JsonObject object(std::string_view member) const;

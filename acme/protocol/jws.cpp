@@ -7,13 +7,20 @@
 #include "base/encoding.hpp"
 
 namespace countersign::acme {
-namespace {
 
-std::string quoted(const std::string& text) {
+std::string json_quoted(const std::string& text) {
   return boost::json::serialize(boost::json::value(text));
 }
 
-}  // namespace
+base::Result<std::string> compose_jws(const std::string& protected_header, const std::string& payload,
+                                      const std::function<base::Result<std::string>(std::string_view)>& sign) {
+  std::string protected_part = base::base64url_encode(base::as_bytes(protected_header));
+  std::string payload_part = base::base64url_encode(base::as_bytes(payload));
+  auto signature = sign(protected_part + "." + payload_part);
+  if (!signature) return signature;
+  return fmt::format(R"({{"protected":"{}","payload":"{}","signature":"{}"}})", protected_part, payload_part,
+                     *signature);
+}
 
 base::Result<std::string> sign_jws(const PrivateKey& key, const JwsHeader& header, const std::string& payload) {
   std::string fields = fmt::format(R"({{"alg":"{}")", key.jws_algorithm());
@@ -23,17 +30,11 @@ base::Result<std::string> sign_jws(const PrivateKey& key, const JwsHeader& heade
     if (!jwk) return jwk;
     fields += fmt::format(R"(,"jwk":{})", *jwk);
   } else {
-    fields += fmt::format(R"(,"kid":{})", quoted(header.account_url));
+    fields += fmt::format(R"(,"kid":{})", json_quoted(header.account_url));
   }
-  if (!header.nonce.empty()) fields += fmt::format(R"(,"nonce":{})", quoted(header.nonce));
-  fields += fmt::format(R"(,"url":{}}})", quoted(header.url));
-
-  std::string protected_part = base::base64url_encode(base::as_bytes(fields));
-  std::string payload_part = base::base64url_encode(base::as_bytes(payload));
-  auto signature = key.sign(protected_part + "." + payload_part);
-  if (!signature) return signature;
-  return fmt::format(R"({{"protected":"{}","payload":"{}","signature":"{}"}})", protected_part, payload_part,
-                     *signature);
+  if (!header.nonce.empty()) fields += fmt::format(R"(,"nonce":{})", json_quoted(header.nonce));
+  fields += fmt::format(R"(,"url":{}}})", json_quoted(header.url));
+  return compose_jws(fields, payload, [&](std::string_view data) { return key.sign(data); });
 }
 
 }  // namespace countersign::acme

@@ -1,6 +1,7 @@
 #include "acme/protocol/nonces.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace countersign::acme {
 namespace {
@@ -19,6 +20,10 @@ bool is_base64url(const std::string& text) {
 void NoncePool::keep(const HttpResponse& response, Time now) {
   std::string nonce = response.header("replay-nonce");
   if (!nonce.empty() && nonce.size() <= kLongest && is_base64url(nonce)) nonces_.push_back({std::move(nonce), now});
+}
+
+void NoncePool::add(NoncePool fresh) {
+  std::move(fresh.nonces_.begin(), fresh.nonces_.end(), std::back_inserter(nonces_));
 }
 
 std::optional<std::string> NoncePool::take(Time now) {

@@ -16,6 +16,8 @@ class NoncePool {
 
   // Keeps the answer's Replay-Nonce. RFC 8555 §6.5.1: one that is not base64url is ignored.
   void keep(const HttpResponse& response, Time now);
+  // Those of `fresh`, which are newer than all here.
+  void add(NoncePool fresh);
   // The freshest one; absent when there is none.
   [[nodiscard]] std::optional<std::string> take(Time now);
   [[nodiscard]] std::size_t size(Time now);

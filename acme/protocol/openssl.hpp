@@ -22,7 +22,7 @@ using BigNumber = base::Handle<BIGNUM, BN_free>;
 using Bio = base::Handle<BIO, BIO_free>;
 using DigestContext = base::Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using Certificate = base::Handle<X509, X509_free>;
-using SigningRequest = base::Handle<X509_REQ, X509_REQ_free>;
+using CertificateRequest = base::Handle<X509_REQ, X509_REQ_free>;
 using GeneralNames = base::Handle<GENERAL_NAMES, GENERAL_NAMES_free>;
 
 // OPENSSL_free is a macro.

@@ -17,6 +17,10 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
+constexpr std::size_t kMaxChain = 1U << 20U;                             // octets
+constexpr const char* kChainType = "application/pem-certificate-chain";  // RFC 8555 §7.4.2
+constexpr std::size_t kMostAlternates = 16;  // real CAs have one to three; each costs a request
+
 OrderStatus parse_status(const JsonObject& object) {
   std::string text = object.text("status");
   if (text == "pending") return OrderStatus::Pending;
@@ -54,6 +58,10 @@ Result<Order> read_order(const HttpResponse& response, const std::string& url, c
   if (order.authorizations.size() > order.identifiers.size())
     return fail(ErrorCode::Protocol, "{} ({}): {} authorizations for {} identifiers", what, url,
                 order.authorizations.size(), order.identifiers.size());
+  // After the check: what a CA says beyond RFC 8555 must not make its order unusable.
+  order.profile = root.optional_text("profile");
+  order.replaces = root.optional_text("replaces");
+  order.expires = root.optional_text("expires");
   if (auto error = root.optional_object("error")) order.error = problem_of(*error);
   order.retry_after = retry_after(response);
   return order;
@@ -71,14 +79,40 @@ std::vector<std::string> sorted(std::vector<std::string> names) {
   return names;
 }
 
+Result<Download> read_download(const Session& session, Result<HttpResponse> response, const std::string& url) {
+  if (!response) return fail(response.error());
+  if (media_type(*response) != kChainType)
+    return fail(ErrorCode::Protocol, "certificate ({}): the answer is \"{}\", not {}", url,
+                base::printable(media_type(*response)), kChainType);
+  Download download;
+  // A chain that cannot be asked for is none: the one that was ordered is here.
+  for (std::string& alternate : unique(links(*response, "alternate"))) {
+    if (alternate != url && download.alternates.size() < kMostAlternates &&
+        check_resource_url(alternate, session.directory()))
+      download.alternates.push_back(std::move(alternate));
+  }
+  download.pem = std::move(response->body);
+  return download;
+}
+
 }  // namespace
 
-Result<Order> new_order(Session& session, const std::vector<std::string>& names) {
+Result<Order> new_order(Session& session, const NewOrder& wanted, Problem* problem) {
   boost::json::array identifiers;
-  for (const std::string& name : names) identifiers.push_back(boost::json::object{{"type", "dns"}, {"value", name}});
+  for (const std::string& name : wanted.names)
+    identifiers.push_back(boost::json::object{{"type", "dns"}, {"value", name}});
   boost::json::object payload{{"identifiers", std::move(identifiers)}};
+  // Only what was asked for: a CA may refuse an order for a member that it does not know.
+  auto add = [&](const char* member, const std::string& value) {
+    if (!value.empty()) payload[member] = value;
+  };
+  add("profile", wanted.profile);
+  add("notBefore", wanted.not_before);
+  add("notAfter", wanted.not_after);
+  add("replaces", wanted.replaces);
   const std::string& url = session.directory().new_order;
-  auto response = session.post(Post{url, boost::json::serialize(payload), "newOrder", "", Post::Signer::Account});
+  auto response = session.post(
+      Post{url, boost::json::serialize(payload), "newOrder", "", Post::Signer::Account, kMaxJson, problem});
   if (!response) return fail(response.error());
   std::string location = response->header("location");
   if (location.empty())
@@ -86,35 +120,43 @@ Result<Order> new_order(Session& session, const std::vector<std::string>& names)
   if (auto checked = check_resource_url(location, session.directory()); !checked)
     return fail(ErrorCode::Protocol, "newOrder ({}): Location: {}", url, checked.error().message);
   auto order = read_order(*response, location, "newOrder");
-  if (order && sorted(order->identifiers) != sorted(names))
+  if (order && sorted(order->identifiers) != sorted(wanted.names))
     return fail(ErrorCode::Protocol, "newOrder ({}): the order is for other names than were asked for", url);
   return order;
 }
 
-Result<Order> fetch_order(Session& session, const std::string& url) {
-  auto response = session.post(Post{url, "", "order", "", Post::Signer::Account});
+Result<Order> fetch_order(Session& session, const std::string& url, Problem* problem) {
+  Post post{url, "", "order", "", Post::Signer::Account};
+  post.problem = problem;
+  auto response = session.post(post);
   if (!response) return fail(response.error());
   return read_order(*response, url, "order");
 }
 
-Result<Order> finalize_order(Session& session, const Order& order, const std::string& csr) {
+Result<Order> finalize_order(Session& session, const Order& order, const std::string& csr, Problem* problem) {
   boost::json::object payload{{"csr", base::base64url_encode(base::as_bytes(csr))}};
-  auto response =
-      session.post(Post{order.finalize, boost::json::serialize(payload), "finalize", "", Post::Signer::Account});
+  auto response = session.post(
+      Post{order.finalize, boost::json::serialize(payload), "finalize", "", Post::Signer::Account, kMaxJson, problem});
   if (!response) return fail(response.error());
   // The answer is the order; its own URL stays newOrder's Location, which not every CA repeats here.
   return read_order(*response, order.url, "finalize");
 }
 
-Result<std::string> fetch_certificate(Session& session, const Order& order) {
-  constexpr std::size_t kMaxChain = 1U << 20U;
-  constexpr const char* kType = "application/pem-certificate-chain";  // RFC 8555 §7.4.2
-  auto response = session.post(Post{order.certificate, "", "certificate", kType, Post::Signer::Account, kMaxChain});
-  if (!response) return fail(response.error());
-  if (media_type(*response) != kType)
-    return fail(ErrorCode::Protocol, "certificate ({}): the answer is \"{}\", not {}", order.certificate,
-                base::printable(media_type(*response)), kType);
-  return std::move(response->body);
+Result<Download> fetch_certificate(Session& session, const std::string& url) {
+  return std::move(fetch_certificates(session, {url}).front());
+}
+
+std::vector<Result<Download>> fetch_certificates(Session& session, const std::vector<std::string>& urls) {
+  std::vector<Post> posts;
+  posts.reserve(urls.size());
+  for (const std::string& url : urls)
+    posts.push_back(Post{url, "", "certificate", kChainType, Post::Signer::Account, kMaxChain});
+  auto responses = session.post(posts);
+  std::vector<Result<Download>> downloads;
+  downloads.reserve(urls.size());
+  for (std::size_t i = 0; i < urls.size(); ++i)
+    downloads.push_back(read_download(session, std::move(responses[i]), urls[i]));
+  return downloads;
 }
 
 }  // namespace countersign::acme

@@ -16,12 +16,11 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-constexpr int kMinRsaBits = 2048;
-
 enum class Algorithm { Es256, Es384, Rs256, Unusable };
 
 Algorithm algorithm_of(EVP_PKEY* key) {
-  if (EVP_PKEY_is_a(key, "RSA")) return EVP_PKEY_get_bits(key) >= kMinRsaBits ? Algorithm::Rs256 : Algorithm::Unusable;
+  if (EVP_PKEY_is_a(key, "RSA"))
+    return EVP_PKEY_get_bits(key) >= PrivateKey::kMinRsaBits ? Algorithm::Rs256 : Algorithm::Unusable;
   std::array<char, 64> group{};
   if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1)
     return Algorithm::Unusable;
@@ -109,6 +108,29 @@ Result<std::string> PrivateKey::to_pem() const {
   if (PEM_write_bio_PKCS8PrivateKey(bio.get(), state_->key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return fail(ErrorCode::Unavailable, "cannot write a key as PEM: {}", openssl_reason());
   return bio_text(bio);
+}
+
+std::string PrivateKey::public_key() const {
+  unsigned char* raw = nullptr;
+  int length = i2d_PUBKEY(state_->key.get(), &raw);
+  OpensslOctets octets(raw);
+  if (length <= 0) return {};
+  return {reinterpret_cast<const char*>(octets.get()), static_cast<std::size_t>(length)};
+}
+
+conf::KeyType PrivateKey::type() const {
+  switch (algorithm_of(state_->key.get())) {
+    case Algorithm::Es256:
+      return conf::KeyType::P256;
+    case Algorithm::Es384:
+      return conf::KeyType::P384;
+    case Algorithm::Rs256:
+    case Algorithm::Unusable:  // cannot be made
+      break;
+  }
+  int bits = EVP_PKEY_get_bits(state_->key.get());
+  if (bits >= 4096) return conf::KeyType::Rsa4096;
+  return bits >= 3072 ? conf::KeyType::Rsa3072 : conf::KeyType::Rsa2048;
 }
 
 std::string PrivateKey::jws_algorithm() const {

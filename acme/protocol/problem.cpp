@@ -20,8 +20,26 @@ std::string type_and_detail(std::string_view type, std::string_view detail) {
   return name.empty() ? base::printable(detail) : name + ": " + base::printable(detail);
 }
 
-std::string local_time(std::chrono::milliseconds from_now) {
-  return base::format_rfc3339(base::SystemClock().wall() + from_now);
+std::string joined(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + text;
+  return base::printable(out, kExcerpt);
+}
+
+// Boulder says it like so in `detail`: "... retry after 2026-01-01 00:00:00 UTC: see https://...".
+std::optional<base::WallTime> time_in(std::string_view detail) {
+  constexpr std::string_view kMark = "retry after ";
+  constexpr std::size_t kDay = 10;   // octets of 2026-01-01
+  constexpr std::size_t kClock = 8;  // and of 00:00:00
+  for (std::size_t at = detail.find(kMark); at != std::string_view::npos; at = detail.find(kMark, at + 1)) {
+    std::string_view text = detail.substr(at + kMark.size());
+    if (text.size() < kDay + 1 + kClock) return std::nullopt;
+    std::string_view zone = text.substr(kDay + 1 + kClock);
+    if (!zone.starts_with(" UTC") && !zone.starts_with("Z")) continue;
+    auto time = base::parse_rfc3339(fmt::format("{}T{}Z", text.substr(0, kDay), text.substr(kDay + 1, kClock)));
+    if (time) return *time;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -36,7 +54,7 @@ base::ErrorCode Problem::code() const {
   return base::ErrorCode::Refused;
 }
 
-std::string Problem::describe() const {
+std::string Problem::summary() const {
   std::string out = type_and_detail(type, detail.empty() ? title : detail);
   if (out.empty()) out = "no reason given";
   if (status != 0) out += fmt::format(" (HTTP {})", status);
@@ -44,11 +62,27 @@ std::string Problem::describe() const {
     out += sub.identifier.empty() ? "; " : fmt::format("; \"{}\": ", base::printable(sub.identifier, kExcerpt));
     out += type_and_detail(sub.type, sub.detail);
   }
-  if (retry_after) out += "; try again after " + local_time(*retry_after);
+  if (!algorithms.empty()) out += "; the CA takes " + joined(algorithms);
+  return out;
+}
+
+std::string Problem::describe() const {
+  std::string out = summary();
+  if (std::string text = advice(); !text.empty()) out += "; " + text;
+  if (auto time = try_again(base::SystemClock().wall())) out += "; try again after " + base::format_rfc3339(*time);
   if (is("userActionRequired") && !instance.empty()) out += "; visit " + base::printable(instance, kExcerpt);
   if (!terms_url.empty()) out += "; terms of service: " + base::printable(terms_url, kExcerpt);
   if (!help_url.empty()) out += "; see " + base::printable(help_url, kExcerpt);
   return out;
+}
+
+std::optional<base::WallTime> Problem::try_again(base::WallTime now) const {
+  constexpr std::chrono::hours kFurthest{24 * 366};  // beyond, it is a slip of the pen
+  std::optional<base::WallTime> time;
+  if (retry_after) time = now + *retry_after;
+  auto told = time_in(detail);
+  if (told && *told > time.value_or(now) && *told < now + kFurthest) time = told;
+  return time;
 }
 
 Problem problem_of(const JsonObject& object) {
@@ -57,6 +91,8 @@ Problem problem_of(const JsonObject& object) {
   problem.title = object.optional_text("title");
   problem.detail = object.optional_text("detail");
   problem.instance = object.optional_text("instance");
+  problem.algorithms = object.optional_texts("algorithms");
+  problem.of_resource = true;
   problem.status = static_cast<long>(object.optional_number("status").value_or(0));
   for (const JsonObject& item : object.optional_objects("subproblems")) {
     auto identifier = item.optional_object("identifier");
@@ -73,6 +109,7 @@ Problem problem_of(const HttpResponse& response) {
   // An object that is labelled plainly as JSON is taken for one too.
   if (document && (type == "application/problem+json" || type == "application/json")) {
     problem = problem_of(document->root());
+    problem.of_resource = false;
   } else if (response.status >= 300 && response.status < 400) {
     problem.detail = fmt::format("it redirects to {}, which ACME does not allow; set acme.ca to the right URL",
                                  base::printable(response.header("location"), kExcerpt));
@@ -89,6 +126,7 @@ Problem problem_of(const HttpResponse& response) {
   };
   problem.help_url = first("help");
   problem.terms_url = first("terms-of-service");
+  problem.location = response.header("location");
   return problem;
 }
 

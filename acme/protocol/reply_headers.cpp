@@ -9,7 +9,8 @@ namespace countersign::acme {
 namespace {
 
 using Seconds = std::chrono::seconds;
-constexpr Seconds kLongest{86'400};  // a server that says more is wrong or wants no client; a person decides then
+// The longest window of a public CA's rate limits is a week; a server that says more is wrong, or wants no client.
+constexpr Seconds kLongest{7 * 86'400};
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;

@@ -12,7 +12,7 @@
 namespace countersign::acme {
 
 // Seconds or an HTTP-date (RFC 9110 §10.2.3, §5.6.7, obsolete forms too). A date counts from the answer's own Date
-// header, so that a wrong clock here does no harm. Clamped to 0 .. 1 day; absent when missing or unreadable.
+// header, so that a wrong clock here does no harm. Clamped to 0 .. 7 days; absent when missing or unreadable.
 [[nodiscard]] std::optional<std::chrono::milliseconds> retry_after(const HttpResponse& response);
 
 // The targets of all links of that relation (RFC 8288): several headers, several links in one, several relations in

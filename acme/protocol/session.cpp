@@ -49,27 +49,44 @@ Result<Session> Session::open(const std::string& directory_url, HttpOptions opti
 }
 
 void Session::prefetch_nonces(std::size_t count) {
-  static_cast<void>(ask_for_nonces(std::min(count, kWindow)));
+  NoncePool fresh;
+  static_cast<void>(ask_for_nonces(std::min(count, kWindow), fresh));
+  std::lock_guard lock(*nonces_mutex_);
+  nonces_.add(std::move(fresh));
 }
 
-Result<HttpResponse> Session::ask_for_nonces(std::size_t count) {
+void Session::keep_nonce(const HttpResponse& answer) {
+  std::lock_guard lock(*nonces_mutex_);
+  nonces_.keep(answer, SteadyClock::now());
+}
+
+Result<HttpResponse> Session::ask_for_nonces(std::size_t count, NoncePool& pool) {
   HttpRequest request;
   request.method = HttpRequest::Method::Head;  // RFC 8555 §7.2
   request.url = directory_.new_nonce;
   auto answers = http_.perform(std::vector<HttpRequest>(count, request));
   for (const auto& answer : answers)
-    if (answer) nonces_.keep(*answer, SteadyClock::now());
+    if (answer) pool.keep(*answer, SteadyClock::now());
   return std::move(answers.front());
 }
 
-Result<void> Session::fetch_nonces(std::size_t count) {
+Result<std::vector<std::string>> Session::take_nonces(std::size_t count) {
   count = std::min(count, kWindow);
-  for (unsigned tries = 0;; ++tries) {
-    std::size_t held = nonces_.size(SteadyClock::now());
-    if (held >= count) return {};
-    auto answer = ask_for_nonces(count - held);
+  std::vector<std::string> taken;
+  {
+    std::lock_guard lock(*nonces_mutex_);
+    while (taken.size() < count) {
+      auto nonce = nonces_.take(SteadyClock::now());
+      if (!nonce) break;
+      taken.push_back(*std::move(nonce));
+    }
+  }
+  for (unsigned tries = 0; taken.size() < count; ++tries) {
+    NoncePool fresh;
+    auto answer = ask_for_nonces(count - taken.size(), fresh);
+    while (auto nonce = fresh.take(SteadyClock::now())) taken.push_back(*std::move(nonce));
     // Fewer than wanted only make a wave smaller.
-    if (nonces_.size(SteadyClock::now()) > 0) return {};
+    if (!taken.empty()) return taken;
     if (auto delay = busy_delay(answer, tries)) {
       if (!sleep_unless_interrupted(*delay)) return fail(ErrorCode::Interrupted, "interrupted");
       continue;
@@ -80,14 +97,15 @@ Result<void> Session::fetch_nonces(std::size_t count) {
     Problem problem = problem_of(*answer);
     return fail(problem.code(), "newNonce ({}): {}", directory_.new_nonce, problem.describe());
   }
+  return taken;
 }
 
-Result<HttpRequest> Session::sign(const Post& post) {
+Result<HttpRequest> Session::sign(const Post& post, std::string nonce) {
   if (auto checked = check_resource_url(post.url, directory_); !checked)
     return fail(ErrorCode::Protocol, "{}: {}", post.what, checked.error().message);
   JwsHeader header;
   header.url = post.url;
-  header.nonce = nonces_.take(SteadyClock::now()).value_or("");
+  header.nonce = std::move(nonce);
   if (post.signer == Post::Signer::Account) header.account_url = account_url_;
   auto body = sign_jws(*key_, header, post.payload);
   if (!body) return fail(body.error());
@@ -116,27 +134,21 @@ Result<HttpResponse> Session::post(const Post& single) {
 }
 
 void Session::run_wave(Batch& batch) {
-  base::Error stop;
   bool go_on = sleep_unless_interrupted(batch.delay);
   batch.delay = Milliseconds(0);
-  if (!go_on) {
-    stop = {ErrorCode::Interrupted, "interrupted"};
-  } else if (auto fetched = fetch_nonces(batch.waiting.size()); !fetched) {
-    stop = fetched.error();
-    go_on = false;
-  }
-  if (!go_on) {
-    for (const Pending& pending : batch.waiting) batch.answers[pending.index] = fail(stop);
+  auto nonces = go_on ? take_nonces(batch.waiting.size())
+                      : Result<std::vector<std::string>>(fail(ErrorCode::Interrupted, "interrupted"));
+  if (!nonces) {
+    for (const Pending& pending : batch.waiting) batch.answers[pending.index] = fail(nonces.error());
     batch.waiting.clear();
     return;
   }
   std::vector<Pending> wave;
   std::vector<HttpRequest> requests;
-  std::size_t count = std::min({batch.waiting.size(), kWindow, nonces_.size(SteadyClock::now())});
-  for (; count > 0; --count) {
+  for (std::string& nonce : *nonces) {
     Pending pending = batch.waiting.front();
     batch.waiting.pop_front();
-    auto request = sign(batch.posts[pending.index]);
+    auto request = sign(batch.posts[pending.index], std::move(nonce));
     if (!request) {
       batch.answers[pending.index] = fail(request.error());
       continue;
@@ -145,9 +157,8 @@ void Session::run_wave(Batch& batch) {
     requests.push_back(*std::move(request));
   }
   auto answers = http_.perform(requests);
-  for (std::size_t i = 0; i < wave.size(); ++i) {
-    if (answers[i]) nonces_.keep(*answers[i], SteadyClock::now());
-  }
+  for (const auto& answer : answers)
+    if (answer) keep_nonce(*answer);
   for (std::size_t i = 0; i < wave.size(); ++i) settle(batch, wave[i], std::move(answers[i]));
 }
 
@@ -179,6 +190,7 @@ void Session::settle(Batch& batch, const Pending& pending, Result<HttpResponse> 
     return;
   }
   place = fail(problem.code(), "{}", explain(post, problem.describe()));
+  if (post.problem != nullptr) *post.problem = std::move(problem);
 }
 
 }  // namespace countersign::acme

@@ -1,7 +1,9 @@
 // A conversation with one CA: its directory, the account that signs, the nonces, and signed requests in batches.
-// Thread: one session a thread; it may be moved to another one.
+// Thread: requests from any; the key and the account are set before the session is shared.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +16,8 @@
 
 namespace countersign::acme {
 
+struct Problem;
+
 // A signed request (RFC 8555 §6.2).
 struct Post {
   enum class Signer { Account, BareKey };  // `kid`, or `jwk` for a key that has no account yet
@@ -23,6 +27,7 @@ struct Post {
   std::string accept;   // "" = anything
   Signer signer = Signer::Account;
   std::size_t max_body = kMaxJson;  // octets of the answer
+  Problem* problem = nullptr;       // where the CA's words go when it says no
 };
 
 class Session {
@@ -31,6 +36,8 @@ class Session {
   [[nodiscard]] static base::Result<Session> open(const std::string& directory_url, HttpOptions options);
 
   [[nodiscard]] const Directory& directory() const { return directory_; }
+  // For what is not signed: RFC 9773.
+  [[nodiscard]] HttpClient& http() { return http_; }
   void set_key(PrivateKey key) { key_ = std::move(key); }
   void set_account(std::string url) { account_url_ = std::move(url); }
   [[nodiscard]] const PrivateKey& key() const { return *key_; }
@@ -54,14 +61,17 @@ class Session {
   struct Batch;
   Session(HttpClient http, Directory directory) : http_(std::move(http)), directory_(std::move(directory)) {}
   // One batch of newNonce requests; gives the first answer, which says why when no nonce came.
-  [[nodiscard]] base::Result<HttpResponse> ask_for_nonces(std::size_t count);
-  [[nodiscard]] base::Result<void> fetch_nonces(std::size_t count);
-  [[nodiscard]] base::Result<HttpRequest> sign(const Post& post);
+  [[nodiscard]] base::Result<HttpResponse> ask_for_nonces(std::size_t count, NoncePool& pool);
+  // At least one, at most `count` (and kWindow): those that are there, else new ones.
+  [[nodiscard]] base::Result<std::vector<std::string>> take_nonces(std::size_t count);
+  void keep_nonce(const HttpResponse& answer);
+  [[nodiscard]] base::Result<HttpRequest> sign(const Post& post, std::string nonce);
   void run_wave(Batch& batch);
   void settle(Batch& batch, const Pending& pending, base::Result<HttpResponse> answer);
 
   HttpClient http_;
   Directory directory_;
+  std::unique_ptr<std::mutex> nonces_mutex_ = std::make_unique<std::mutex>();  // behind a pointer: a session can move
   NoncePool nonces_;
   std::optional<PrivateKey> key_;
   std::string account_url_;

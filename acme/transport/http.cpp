@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
+#include <csignal>
 #include <mutex>
 #include <system_error>
+#include <thread>
 
 #include "acme/transport/interrupt.hpp"
 #include "acme/transport/url.hpp"
@@ -29,10 +32,16 @@ constexpr std::size_t kMaxHeaders = 1U << 17U;                // octets of all h
 // Signals and sockets wake the poll, so this is only a bound. But libcurl 7.88 (Debian 12) now and then leaves octets
 // that TLS has read already for the next round without asking for one: seen as a pause of the whole period in 1 of 25
 // runs.
-constexpr int kPollPeriod = 10;  // ms
+constexpr int kPollPeriod = 10;      // ms
+constexpr int kIdlePeriod = 60'000;  // ms; with nothing under way: perform() wakes the thread
+
+constexpr std::size_t kIdleHandles = 64;
+
+struct Batch;
 
 // One request under way. curl keeps pointers into it, so it never moves.
 struct Transfer {
+  Batch* batch = nullptr;
   Easy handle;
   HeaderList headers;
   HttpResponse response;
@@ -43,6 +52,13 @@ struct Transfer {
   bool headers_too_large = false;
   bool done = false;
   CURLcode code = CURLE_OK;
+};
+
+// The requests of one perform().
+struct Batch {
+  std::vector<std::unique_ptr<Transfer>> transfers;
+  std::size_t left = 0;
+  bool given_up = false;  // interrupted
 };
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
@@ -133,12 +149,24 @@ struct HttpClient::State {
         fmt::format("countersign/{} libcurl/{}", COUNTERSIGN_VERSION, curl_version_info(CURLVERSION_NOW)->version);
   }
 
+  ~State() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    curl_multi_wakeup(multi.get());
+    if (thread.joinable()) thread.join();
+  }
+
+  // Sends all and waits for all.
+  void run(Batch& batch);
+  void serve();
+  void give_up();
   Result<void> load_trust();
   void prepare(Transfer& transfer, const HttpRequest& request);
   void set_method(Transfer& transfer, const HttpRequest& request);
   void set_trust(CURL* handle);
-  void run(std::vector<std::unique_ptr<Transfer>>& transfers);
-  void collect(std::vector<std::unique_ptr<Transfer>>& transfers, std::size_t& left);
+  void collect();
   base::Error failure(const Transfer& transfer, const HttpRequest& request) const;
   Result<HttpResponse> result(Transfer& transfer, const HttpRequest& request);
 
@@ -147,8 +175,15 @@ struct HttpClient::State {
   std::string bundle_blob;  // the configured bundle followed by the system's, where there is no hashed directory
   bool trust_loaded = false;
   std::string user_agent;
-  std::vector<Easy> idle;  // made once, used again
-  Multi multi;             // destroyed first: it still knows the handles
+  Multi multi;  // the thread's, but for curl_multi_wakeup()
+
+  std::mutex mutex;  // guards what follows
+  std::condition_variable finished;
+  std::vector<Batch*> incoming;   // not seen by the thread yet
+  std::vector<Batch*> under_way;  // only the thread changes it
+  std::vector<Easy> idle;         // made once, used again
+  bool stopping = false;
+  std::thread thread;
 };
 
 // curl reports an unreadable bundle as "error setting certificate verify locations", once per connection; so it is
@@ -256,38 +291,78 @@ void HttpClient::State::prepare(Transfer& transfer, const HttpRequest& request) 
   set_method(transfer, request);
 }
 
-void HttpClient::State::collect(std::vector<std::unique_ptr<Transfer>>& transfers, std::size_t& left) {
+// Called with the lock held.
+void HttpClient::State::collect() {
   int queued = 0;
   while (CURLMsg* message = curl_multi_info_read(multi.get(), &queued)) {
     if (message->msg != CURLMSG_DONE) continue;
     CURL* handle = message->easy_handle;
     CURLcode code = message->data.result;
-    auto found = std::find_if(transfers.begin(), transfers.end(),
-                              [&](const auto& transfer) { return transfer->handle.get() == handle; });
-    if (found == transfers.end()) continue;
-    Transfer& transfer = **found;
-    transfer.code = code;
-    transfer.done = true;
-    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &transfer.response.status);
+    Transfer* transfer = nullptr;
+    curl_easy_getinfo(handle, CURLINFO_PRIVATE, &transfer);
+    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &transfer->response.status);
     curl_multi_remove_handle(multi.get(), handle);
-    --left;
+    transfer->code = code;
+    transfer->done = true;
+    --transfer->batch->left;
   }
 }
 
-void HttpClient::State::run(std::vector<std::unique_ptr<Transfer>>& transfers) {
-  for (auto& transfer : transfers) curl_multi_add_handle(multi.get(), transfer->handle.get());
-  std::size_t left = transfers.size();
-  int running = 0;
-  while (left > 0 && !interrupted()) {
-    curl_multi_perform(multi.get(), &running);
-    collect(transfers, left);
-    if (left == 0) break;
-    int descriptor = interrupt_descriptor();
-    curl_waitfd signal{descriptor, CURL_WAIT_POLLIN, 0};
-    curl_multi_poll(multi.get(), &signal, descriptor < 0 ? 0 : 1, kPollPeriod, nullptr);
+// Interrupted: nobody waits any longer. Called with the lock held.
+void HttpClient::State::give_up() {
+  for (Batch* batch : under_way) {
+    for (auto& transfer : batch->transfers)
+      if (!transfer->done) curl_multi_remove_handle(multi.get(), transfer->handle.get());
+    batch->given_up = true;
   }
-  for (auto& transfer : transfers)
-    if (!transfer->done) curl_multi_remove_handle(multi.get(), transfer->handle.get());
+}
+
+// One thread for all who wait, so that they share connections, and each can wait for its own.
+void HttpClient::State::serve() {
+  std::unique_lock lock(mutex);
+  while (!stopping) {
+    for (Batch* batch : incoming) {
+      for (auto& transfer : batch->transfers) curl_multi_add_handle(multi.get(), transfer->handle.get());
+      under_way.push_back(batch);
+    }
+    incoming.clear();
+    lock.unlock();
+    int running = 0;
+    curl_multi_perform(multi.get(), &running);
+    lock.lock();
+    collect();
+    if (interrupted()) give_up();
+    auto ended = std::remove_if(under_way.begin(), under_way.end(),
+                                [](const Batch* batch) { return batch->left == 0 || batch->given_up; });
+    if (ended != under_way.end()) {
+      under_way.erase(ended, under_way.end());
+      finished.notify_all();
+    }
+    if (stopping || !incoming.empty()) continue;
+    bool idle_now = under_way.empty();
+    lock.unlock();
+    int descriptor = idle_now ? -1 : interrupt_descriptor();
+    curl_waitfd signal{descriptor, CURL_WAIT_POLLIN, 0};
+    curl_multi_poll(multi.get(), &signal, descriptor < 0 ? 0 : 1, idle_now ? kIdlePeriod : kPollPeriod, nullptr);
+    lock.lock();
+  }
+}
+
+void HttpClient::State::run(Batch& batch) {
+  std::unique_lock lock(mutex);
+  if (!thread.joinable()) {
+    // Signals are the main thread's: its waits end by them.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread = std::thread([this] { serve(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  incoming.push_back(&batch);
+  curl_multi_wakeup(multi.get());
+  finished.wait(lock, [&] {
+    return std::find(incoming.begin(), incoming.end(), &batch) == incoming.end() && (batch.left == 0 || batch.given_up);
+  });
 }
 
 base::Error HttpClient::State::failure(const Transfer& transfer, const HttpRequest& request) const {
@@ -358,19 +433,27 @@ HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 std::vector<Result<HttpResponse>> HttpClient::perform(const std::vector<HttpRequest>& requests) {
   std::vector<Result<HttpResponse>> results;
   results.reserve(requests.size());
-  if (auto loaded = state_->load_trust(); !loaded) {
-    for (std::size_t i = 0; i < requests.size(); ++i) results.emplace_back(fail(loaded.error()));
-    return results;
+  if (requests.empty()) return results;
+  Batch batch;
+  {
+    std::lock_guard lock(state_->mutex);
+    if (auto loaded = state_->load_trust(); !loaded) {
+      for (std::size_t i = 0; i < requests.size(); ++i) results.emplace_back(fail(loaded.error()));
+      return results;
+    }
+    for (const HttpRequest& request : requests) {
+      batch.transfers.push_back(std::make_unique<Transfer>());
+      batch.transfers.back()->batch = &batch;
+      state_->prepare(*batch.transfers.back(), request);
+    }
   }
-  std::vector<std::unique_ptr<Transfer>> transfers;
-  transfers.reserve(requests.size());
-  for (const HttpRequest& request : requests)
-    state_->prepare(*transfers.emplace_back(std::make_unique<Transfer>()), request);
-  state_->run(transfers);
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    results.push_back(state_->result(*transfers[i], requests[i]));
-    curl_easy_reset(transfers[i]->handle.get());
-    state_->idle.push_back(std::move(transfers[i]->handle));
+  batch.left = requests.size();
+  state_->run(batch);
+  for (std::size_t i = 0; i < requests.size(); ++i) results.push_back(state_->result(*batch.transfers[i], requests[i]));
+  std::lock_guard lock(state_->mutex);
+  for (auto& transfer : batch.transfers) {
+    curl_easy_reset(transfer->handle.get());
+    if (state_->idle.size() < kIdleHandles) state_->idle.push_back(std::move(transfer->handle));
   }
   return results;
 }

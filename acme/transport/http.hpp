@@ -1,5 +1,5 @@
 // HTTP requests in batches: requests that do not depend on each other go out together and return when all are answered.
-// Thread: one client a thread.
+// Thread: any; requests of several threads share the connections.
 #pragma once
 
 #include <chrono>

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """
-Wall time of `countersign issue` as a whole process, until the certificate is on disk, beside lego, uacme and dehydrated in the same run.
+Wall time of `countersign issue` as a whole process, until the certificate is on disk, beside lego, uacme, dehydrated and certbot in the same run.
 
 Two little Internets on loopback, alike but for the responder of the delegated zone: countersignd for ours, BIND (RFC 2136, TTL 0) for the others.
 The CA (Pebble) answers at once, refuses no nonce and reuses no authorization; a validating resolver is in between. In the second half each TXT
-answer to the CA is held back one second. Accounts exist before the clock starts. The clients take turns; figures are medians in seconds.
+answer to the CA is held back one second. Accounts exist before the clock starts. The clients take turns; figures are medians in seconds. HTTP
+requests are counted at the CA. --many and --batch N add twenty certificates in turn and at once, and N in one batch with everybody's CPU.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import issue_many  # noqa: E402
 import peers  # noqa: E402
 import zone_files  # noqa: E402
 from authority import certificate_names, found_pebbles  # noqa: E402
@@ -25,8 +28,10 @@ from processes import FixtureError, stop_on_signals  # noqa: E402
 
 WILDCARD = ["www.example.test", "*.www.example.test"]
 # What each case has to stay under for ours (seconds), from the project's goals.
-PROMPT = [("1 name", zone_files.NUMBERED[:1], 0.3), ("x + *.x", WILDCARD, 0.3), ("10 names", zone_files.NUMBERED[:10], 0.4), ("50 names", zone_files.NUMBERED[:50], 0.6)]
-SLOW = [("1 name, 1 s", zone_files.NUMBERED[:1], None), ("10 names, 1 s", zone_files.NUMBERED[:10], 1.4), ("100 names, 1 s", zone_files.NUMBERED[:100], None)]
+PROMPT = [("1 name", zone_files.NUMBERED[:1], 0.3), ("x + *.x", WILDCARD, 0.3), ("10 names", zone_files.NUMBERED[:10], 0.4),
+          ("50 names", zone_files.NUMBERED[:50], 0.6), ("100 names", zone_files.NUMBERED[:100], None)]
+SLOW = [("1 name, 1 s", zone_files.NUMBERED[:1], None), ("x + *.x, 1 s", WILDCARD, None), ("10 names, 1 s", zone_files.NUMBERED[:10], 1.4),
+        ("50 names, 1 s", zone_files.NUMBERED[:50], None), ("100 names, 1 s", zone_files.NUMBERED[:100], None)]
 # The goal for POSTs and GETs other than newNonce, without repeated polls.
 REQUEST_GOALS = {"1 name": 9, "50 names": 107}
 # A case that once took this long is not repeated as often as the others.
@@ -38,18 +43,14 @@ class Ours:
 
     def __init__(self, net):
         self.net = net
-        self.requests = {}
         self.issue(["mail.example.test"])
 
-    def issue(self, names, timeout=120.0, case=None):
-        before = len(self.net.pebble.requests())
+    def issue(self, names, timeout=120.0):
         run = self.net.run("issue", "--json", "--force", "--cert-name", f"bench-{len(names)}", *names, timeout=timeout)
         if run.code != 0:
             raise FixtureError(str(run))
         if certificate_names(self.net.live(f"bench-{len(names)}", "cert.pem")) != sorted(names):
             raise FixtureError(f"another certificate than asked for: {run}")
-        if case:
-            self.requests.setdefault(case, []).append(count(self.net.pebble.requests(before)))
         return run.seconds
 
 
@@ -64,7 +65,7 @@ class Table:
     """The times of each client in each case."""
 
     def __init__(self):
-        self.times, self.notes = {}, {}
+        self.times, self.notes, self.requests = {}, {}, {}
 
     def add(self, client, case, seconds):
         self.times.setdefault((client, case), []).append(seconds)
@@ -111,9 +112,10 @@ def skipped_in_quick(client, names):
 
 
 def measure(client, case, names, table, timeout):
-    options = {"case": case} if isinstance(client, Ours) else {}
+    before = len(client.net.pebble.requests())
     try:
-        table.add(client.name, case, client.issue(names, timeout=timeout, **options))
+        table.add(client.name, case, client.issue(names, timeout=timeout))
+        table.requests.setdefault((client.name, case), []).append(count(client.net.pebble.requests(before)))
     except (TimeoutError, AssertionError) as error:
         if isinstance(error, AssertionError) and "no end within" not in str(error):
             raise
@@ -137,18 +139,17 @@ def start_clients(net, bind_net, wanted):
     return clients
 
 
-def report(table, cases, clients, ours_by_case):
+def report(table, cases, clients):
     names = [client for client in [Ours.name, *(kind.name for kind in peers.PEERS)] if client in clients]
-    print(f"\n{'seconds, median':18}" + "".join(f"{name:>13}" for name in names) + f"{'best peer/ours':>16}{'goal':>7}{'requests':>10}")
+    print(f"\n{'seconds, median':18}" + "".join(f"{name:>13}" for name in names) + f"{'best peer/ours':>16}{'goal':>7}  requests")
     rows = []
     for case, _names, goal in cases:
         middle = table.median(Ours.name, case)
         others = [table.median(name, case) for name in names if name != Ours.name and table.median(name, case) is not None]
         ratio = f"{min(others) / middle:.1f}x" if others and middle else "-"
-        requests = ours_by_case.get(case)
-        first = statistics.median(entry["first"] for entry in requests) if requests else None
-        shown = "-" if first is None else f"{first:.0f}"
-        print(f"{case:18}" + "".join(f"{table.cell(name, case):>13}" for name in names) + f"{ratio:>16}{goal if goal else '-':>7}{shown:>10}")
+        requests = {name: table.requests[name, case] for name in names if (name, case) in table.requests}
+        shown = "/".join(f"{statistics.median(entry['first'] for entry in requests[name]):.0f}" if name in requests else "-" for name in names)
+        print(f"{case:18}" + "".join(f"{table.cell(name, case):>13}" for name in names) + f"{ratio:>16}{goal if goal else '-':>7}  {shown}")
         rows.append({
             "case": case, "goal_s": goal, "clients": {name: table.times.get((name, case), table.notes.get((name, case))) for name in names},
             "best_peer_over_ours": min(others) / middle if others and middle else None, "requests": requests, "request_goal": REQUEST_GOALS.get(case),
@@ -167,6 +168,10 @@ def parse_arguments():
     parser.add_argument("--timeout", type=float, help="seconds after which a run is given up (default 300, quick 60)")
     parser.add_argument("--peers", default=",".join(kind.name for kind in peers.PEERS), help="which other clients, with commas; empty for none")
     parser.add_argument("--pebble", help="version of the Pebble to use (default: the oldest found, which all clients understand)")
+    parser.add_argument("--many", action="store_true", help="also twenty certificates in turn and at once (minutes with slow clients)")
+    parser.add_argument("--batch", type=int, default=0, metavar="N", help="also N certificates of ours by one --batch (1000 takes about a minute)")
+    parser.add_argument("--jobs", type=int, default=8, help="of that batch (default 8)")
+    parser.add_argument("--no-table", action="store_true", help="only what --batch asks for")
     parser.add_argument("--no-slow-ca", action="store_true", help="only the CA that answers at once")
     arguments = parser.parse_args()
     arguments.repeats = arguments.repeats or (3 if arguments.quick else 7)
@@ -188,21 +193,27 @@ def main():
             raise FixtureError(f"no Pebble {version} here; found: {', '.join(found)}")
         rows, wanted = [], [name for name in arguments.peers.split(",") if name]
         print(f"CA: Pebble {version}; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {arguments.repeats} repeats")
-        halves = [(PROMPT, 0.0)] if arguments.no_slow_ca else [(PROMPT, 0.0), (SLOW, 1.0)]
+        halves = [] if arguments.no_table else [(PROMPT, 0.0)] if arguments.no_slow_ca else [(PROMPT, 0.0), (SLOW, 1.0)]
         for cases, hold_back in halves:
             options = {"pebble": (version, found[version]), "hold_back": hold_back}
             with LittleInternet(**options) as net, LittleInternet(responder="bind", **options) as bind_net:
                 clients, table = start_clients(net, bind_net, wanted), Table()
                 run_cases(clients, cases, table, arguments)
-                rows += report(table, cases, [client.name for client in clients], clients[0].requests)
-        print("\nrequests: HTTP requests of ours at the CA, without newNonce and repeated polls of the order")
+                rows += report(table, cases, [client.name for client in clients])
+                if arguments.many and not hold_back:
+                    rows += issue_many.twenty(net, clients[1:], 1 if arguments.quick else 3)
+        print("\nrequests: HTTP requests at the CA in the sequence of the clients, without newNonce and repeated polls of the order; goals of ours: "
+              + ", ".join(f"{case} {goal}" for case, goal in REQUEST_GOALS.items()))
+        batches = []
+        if arguments.batch:
+            batches.append(issue_many.batch(version, found[version], arguments.batch, arguments.jobs))
     except FixtureError as error:
         print(f"bench issue: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     if arguments.json:
-        json.dump({"pebble": version, "repeats": arguments.repeats, "cases": rows}, document, indent=1)
+        json.dump({"pebble": version, "repeats": arguments.repeats, "cases": rows, "batches": batches}, document, indent=1)
         document.write("\n")
     return 0
 

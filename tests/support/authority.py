@@ -56,28 +56,29 @@ def make_server_certificate(scene, address):
 
 
 class Pebble:
-    """One running Pebble. `url` is its directory, `bundle` what its HTTPS is to be trusted by."""
+    """One running Pebble. `url` is its directory, `bundle` what its HTTPS is to be trusted by; `config` adds to its configuration file."""
 
-    def __init__(self, scene, address, resolver, *, pebble=None, environment=None, retry_after=0, name="pebble"):
+    def __init__(self, scene, address, resolver, *, pebble=None, environment=None, retry_after=0, strict=False, config=None, name="pebble"):
         self.version, program = pebble or newest_pebble()
-        self.address = address
-        self.bundle, certificate, key = make_server_certificate(scene, address)
-        config = {
-            "listenAddress": f"{address}:14000", "managementListenAddress": f"{address}:15000",
-            "certificate": certificate, "privateKey": key, "httpPort": 5002, "tlsPort": 5001,
+        self.address, self.port = address, 14000
+        self.bundle, self.certificate, self.private_key = make_server_certificate(scene, address)
+        settings = {
+            "listenAddress": f"{address}:{self.port}", "managementListenAddress": f"{address}:15000",
+            "certificate": self.certificate, "privateKey": self.private_key, "httpPort": 5002, "tlsPort": 5001,
             "ocspResponderURL": "", "externalAccountBindingRequired": False,
         }
         # 2.4 and 2.6 have no profiles; 2.10 takes them from here and picks one at random when there are several.
-        if self._numbers() >= [2, 7]:
-            config["profiles"] = {"default": {"description": "for tests", "validityPeriod": 7776000}}
+        if self.new:
+            settings["profiles"] = {"default": {"description": "for tests", "validityPeriod": 7776000}}
             if retry_after:
-                config["retryAfter"] = {"authz": retry_after, "order": retry_after}
-            config["keyAlgorithm"] = "ecdsa"
-        self.url = f"https://{address}:14000/dir"
-        path = scene.write(f"{name}.json", json.dumps({"pebble": config}, indent=2))
+                settings["retryAfter"] = {"authz": retry_after, "order": retry_after}
+            settings["keyAlgorithm"] = "ecdsa"
+        settings.update(config or {})
+        self.url = f"https://{address}:{self.port}/dir"
+        path = scene.write(f"{name}.json", json.dumps({"pebble": settings}, indent=2))
         # A CA that answers at once and refuses nothing, unless a test says otherwise.
         knobs = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0", **(environment or {})}
-        self.child = scene.start(name, [program, "-config", path, "-dnsserver", f"{resolver}:53"], env=knobs)
+        self.child = scene.start(name, [program, "-config", path, "-dnsserver", f"{resolver}:53", *(["-strict"] if strict else [])], env=knobs)
         self.child.wait_ready(self._answers, f"answering at {self.url}")
 
     def _numbers(self):
@@ -96,9 +97,14 @@ class Pebble:
         except OSError:
             return False
 
-    def root(self):
-        """The PEM of the root that issued certificates chain to (made anew at each start of Pebble)."""
-        return self.get(f"https://{self.address}:15000/roots/0")[1].decode()
+    def root(self, number=0):
+        """The PEM of the root that issued certificates chain to (made anew at each start of Pebble); `number`: of the alternate chains."""
+        return self.get(f"https://{self.address}:15000/roots/{number}")[1].decode()
+
+    @property
+    def new(self):
+        """Whether it has profiles, ARI and the experimental challenges."""
+        return self._numbers() >= [2, 7]
 
     def requests(self, since=0):
         """[(method, path)] of the requests so far, from its log; `since` skips the first ones."""

@@ -46,11 +46,12 @@ class Run:
 
 class LittleInternet:
     """
-    Options: responder "countersignd" or "bind"; pebble (version, path); pebble_environment and retry_after for the CA; hold_back seconds that each
-    TXT question of the CA is held back; minimise for the resolver's QNAME minimisation; state_mount, challenge and daemon_listen for countersignd.
+    Options: responder "countersignd" or "bind"; pebble (version, path); pebble_environment, retry_after and further pebble_options for the CA; hold_back seconds that each
+    TXT question of the CA is held back; names, how many numbered ones there are; minimise for the resolver's QNAME minimisation; state_mount, challenge and daemon_listen for countersignd.
     """
 
-    def __init__(self, *, responder="countersignd", pebble=None, pebble_environment=None, retry_after=0, hold_back=0.0, minimise=False, **daemon_options):
+    def __init__(self, *, responder="countersignd", pebble=None, pebble_environment=None, retry_after=0, pebble_options=None, hold_back=0.0, minimise=False,
+                 names=100, **daemon_options):
         self.scene = Scene()
         self.block = None
         try:
@@ -58,10 +59,11 @@ class LittleInternet:
             address = self.block.address
             self.parent, self.resolver, self.responder = address(1), address(2), address(3)
             self.ca_address, self.proxy, self.stale, self.dead = address(4), address(5), address(6), address(7)
-            self._start_dns(minimise, hold_back)
+            self._start_dns(minimise, hold_back, names)
             ca_resolver = self.proxy if hold_back else self.resolver
             self.pebble = authority.Pebble(
-                self.scene, self.ca_address, ca_resolver, pebble=pebble, environment=pebble_environment, retry_after=retry_after)
+                self.scene, self.ca_address, ca_resolver, pebble=pebble, environment=pebble_environment, retry_after=retry_after,
+                **(pebble_options or {}))
             self.daemon = self.bind = None
             if responder == "bind":
                 self.bind = dns_servers.Bind(self.scene, self.responder)
@@ -71,8 +73,8 @@ class LittleInternet:
             self.close()
             raise
 
-    def _start_dns(self, minimise, hold_back):
-        zone = zone_files.parent_zone(self.parent, self.responder, self.stale, self.dead)
+    def _start_dns(self, minimise, hold_back, names):
+        zone = zone_files.parent_zone(self.parent, self.responder, self.stale, self.dead, names)
         signed, anchor = zone_files.sign(self.scene, zone)
         self.nsd = dns_servers.start_nsd(self.scene, "nsd", self.parent, {zone_files.PARENT: signed})
         stale = self.scene.write("stale.zone", zone_files.stale_zone(self.responder, self.stale))

@@ -20,8 +20,9 @@ class MockCa {
   }
 
   [[nodiscard]] std::string directory() const {
-    return fmt::format(R"({{"newNonce":"{0}/nonce","newAccount":"{0}/account","newOrder":"{0}/order","x":"random"}})",
-                       url(""));
+    return fmt::format(
+        R"({{"newNonce":"{0}/nonce","newAccount":"{0}/account","newOrder":"{0}/order","x":"random"{1}}})", url(""),
+        directory_extras);
   }
   [[nodiscard]] std::string url(const std::string& path) const { return server_.url(path); }
   [[nodiscard]] const MockHttpServer& server() const { return server_; }
@@ -43,6 +44,7 @@ class MockCa {
         status, url(""), more);
   }
 
+  std::string directory_extras;  // further members of the directory: ,"keyChange":"..."
   std::map<std::string, std::function<MockReply(const MockRequest&)>> replies;
 
  private:

@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -54,7 +56,7 @@ void make_certificate(const std::filesystem::path& folder) {
 }
 
 [[noreturn]] void become_pebble(const std::filesystem::path& folder, const Environment& environment,
-                                const std::string& resolver, pid_t parent) {
+                                const std::string& resolver, const std::string& program, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
   int log = ::open((folder / "pebble.log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -72,14 +74,31 @@ void make_certificate(const std::filesystem::path& folder) {
     }
   }
   std::string config = (folder / "pebble.json").string();
-  if (resolver.empty()) ::execlp("pebble", "pebble", "-strict", "-config", config.c_str(), nullptr);
-  ::execlp("pebble", "pebble", "-strict", "-config", config.c_str(), "-dnsserver", resolver.c_str(), nullptr);
+  if (resolver.empty()) ::execlp(program.c_str(), "pebble", "-strict", "-config", config.c_str(), nullptr);
+  ::execlp(program.c_str(), "pebble", "-strict", "-config", config.c_str(), "-dnsserver", resolver.c_str(), nullptr);
   ::_exit(127);
 }
 
 }  // namespace
 
-Pebble::Pebble(Environment environment, const std::string& extra_configuration, const std::string& resolver) {
+std::vector<PebbleRelease> pebble_releases() {
+  std::vector<PebbleRelease> releases = {{"", "pebble"}};
+  const std::filesystem::path peers = COUNTERSIGN_TEST_PEERS;
+  std::vector<std::filesystem::path> folders;
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(peers, missing)) folders.push_back(entry.path());
+  std::sort(folders.begin(), folders.end());
+  for (const auto& folder : folders) {
+    std::string name = folder.filename().string();
+    std::filesystem::path program = folder / "usr/bin/pebble";
+    if (name.starts_with("pebble-") && std::filesystem::exists(program))
+      releases.push_back({name.substr(std::string_view("pebble-").size()), program.string()});
+  }
+  return releases;
+}
+
+Pebble::Pebble(Environment environment, const std::string& extra_configuration, const std::string& resolver,
+               const std::string& program) {
   make_certificate(folder_.path);
   std::uint16_t port = free_port();
   std::ofstream(folder_.path / "pebble.json")
@@ -89,7 +108,7 @@ Pebble::Pebble(Environment environment, const std::string& extra_configuration, 
   directory_url_ = fmt::format("https://127.0.0.1:{}/dir", port);
   pid_t parent = ::getpid();
   process_ = ::fork();
-  if (process_ == 0) become_pebble(folder_.path, environment, resolver, parent);
+  if (process_ == 0) become_pebble(folder_.path, environment, resolver, program, parent);
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!accepts(port)) {
     if (::waitpid(process_, nullptr, WNOHANG) == process_ || std::chrono::steady_clock::now() > deadline) {

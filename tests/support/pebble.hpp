@@ -13,11 +13,19 @@ namespace countersign::tests {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
+// A release of Pebble on this machine: the installed one, or one that scripts/fetch-pebble unpacked.
+struct PebbleRelease {
+  std::string version;  // "" = the installed one
+  std::string program;
+};
+// The installed one first. Releases differ in what they offer: RFC 9773, profiles, experimental challenges.
+[[nodiscard]] std::vector<PebbleRelease> pebble_releases();
+
 class Pebble {
  public:
   // Validates nothing (PEBBLE_VA_ALWAYS_VALID) and refuses no nonce, unless `environment` says otherwise ("" unsets).
   explicit Pebble(Environment environment = {}, const std::string& extra_configuration = "",
-                  const std::string& resolver = "");
+                  const std::string& resolver = "", const std::string& program = "pebble");
   ~Pebble();
   Pebble(const Pebble&) = delete;
   Pebble& operator=(const Pebble&) = delete;

@@ -150,4 +150,30 @@ class Lego(Peer):
         return os.path.join(self.folder, "certificates", names[0].replace("*", "_") + ".crt")
 
 
-PEERS = [Lego, Uacme, Dehydrated]
+_CERTBOT_HOOK = "#!/bin/sh\n" + _UPDATE + """\
+update "$1" "$CERTBOT_DOMAIN" "$CERTBOT_VALIDATION"
+"""
+
+
+class Certbot(Peer):
+    """With hooks: its own RFC 2136 plugin is another package, and waits a minute by default."""
+
+    name = package = "certbot"
+
+    def prepare(self):
+        hook = self.scene.write("peer-certbot/hook", _CERTBOT_HOOK, mode=0o755)
+        self.environment["REQUESTS_CA_BUNDLE"] = self.net.pebble.bundle
+        folders = [part for kind in ("config", "work", "logs") for part in (f"--{kind}-dir", os.path.join(self.folder, kind))]
+        self._base = ["--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server", self.net.pebble.url, *folders]
+        self._hooks = ["--manual", "--preferred-challenges", "dns", "--manual-auth-hook", f"{hook} add", "--manual-cleanup-hook", f"{hook} delete"]
+        self.run([self.program, "register", *self._base])
+
+    def arguments(self, names):
+        domains = [part for name in names for part in ("-d", name)]
+        return ["certonly", *self._base, *self._hooks, "--key-type", "ecdsa", "--force-renewal", "--cert-name", names[0].replace("*", "_"), *domains]
+
+    def certificate(self, names):
+        return os.path.join(self.folder, "config", "live", names[0].replace("*", "_"), "cert.pem")
+
+
+PEERS = [Lego, Uacme, Dehydrated, Certbot]

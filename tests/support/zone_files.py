@@ -11,7 +11,6 @@ ZONE = "auth.example.test"
 NS_ZONE = "_acme-challenge.nsname.example.test"
 HALF_ZONE = "half.example.test"
 DARK_ZONE = "dark.example.test"
-NUMBERED = [f"n{number}.{PARENT}" for number in range(1, 101)]
 # A-label of "bücher": what an internationalised name has to be converted to.
 IDN_LABEL = "xn--bcher-kva"
 
@@ -21,10 +20,17 @@ def target(name):
     return f"{name}.{ZONE}"
 
 
-def parent_zone(primary, responder, stale, dead):
+def numbered(count):
+    return [f"n{number}.{PARENT}" for number in range(1, count + 1)]
+
+
+NUMBERED = numbered(100)
+
+
+def parent_zone(primary, responder, stale, dead, count=100):
     """
     The parent zone as a master file. `responder` is the address of the server under test, `stale` one that serves an old copy of
-    half.example.test, `dead` one where nobody is.
+    half.example.test, `dead` one where nobody is. `count`: of the numbered names.
     """
     lines = [
         "$TTL 300",
@@ -49,12 +55,15 @@ def parent_zone(primary, responder, stale, dead):
         # Two links and then ours.
         f"_acme-challenge.chain CNAME hop.{PARENT}.",
         f"hop CNAME chain.{PARENT}.{ZONE}.",
+        # The experimental challenges: dns-account-01 has a label of the account in front, which is not known before there is one.
+        f"*._acme-challenge.labelled CNAME labelled.{PARENT}.{ZONE}.",
+        f"_validation-persist.persist CNAME _validation-persist.persist.{PARENT}.{ZONE}.",
         # Names that exist and have no delegation.
         "bare A 127.0.0.1",
         "plain A 127.0.0.1",
         f"_acme-challenge CNAME {target(PARENT)}.",
     ]
-    for name in ["www", "mail", f"{IDN_LABEL}"] + [f"n{number}" for number in range(1, 101)]:
+    for name in ["www", "mail", f"{IDN_LABEL}"] + [f"n{number}" for number in range(1, count + 1)]:
         lines.append(f"_acme-challenge.{name} CNAME {target(f'{name}.{PARENT}')}.")
         lines.append(f"{name} A 127.0.0.1")
     return "\n".join(lines) + "\n"

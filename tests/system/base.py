@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
 from authority import found_pebbles, newest_pebble  # noqa: E402
-from isolation import isolate, isolate_if_needed  # noqa: E402
+from isolation import can_drop_to, isolate, isolate_if_needed  # noqa: E402,F401
 from little_internet import LittleInternet  # noqa: E402
 from processes import FixtureError, stop_on_signals  # noqa: E402
 
@@ -45,6 +45,31 @@ class SystemTest(unittest.TestCase):
 
     def assert_nothing_published(self):
         self.assertEqual(self.net.control.values(), {}, "values are left in the daemon")
+
+
+class OwnStateTest(SystemTest):
+    """Each test with a STATE of its own; at its end nothing is published."""
+
+    def tearDown(self):
+        self.assert_nothing_published()
+
+    def own(self, ca=None, **options):
+        from own_state import OwnState  # pylint: disable=import-outside-toplevel
+
+        return OwnState(self.net, self.id().rsplit(".", 1)[-1], ca, **options)
+
+    def issued(self, own, *arguments):
+        run = own.issue(*arguments)
+        self.assert_exit(run, 0)
+        return run
+
+    def message(self, run, code=1):
+        self.assert_exit(run, code)
+        return run.json()["error"]["message"]
+
+    def need_new_pebble(self, what):
+        if not self.net.pebble.new:
+            self.skipTest(f"Pebble {self.net.pebble.version} has no {what}")
 
 
 def with_every_pebble(namespace, case):

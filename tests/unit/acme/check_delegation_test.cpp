@@ -29,7 +29,7 @@ std::map<std::string, Says> with_zone(std::map<std::string, Says> entries) {
 base::Result<std::vector<Delegation>> follow(const FakeNameServer& resolver, const std::vector<std::string>& names,
                                              const std::vector<base::Name>& zones = {kZone},
                                              const std::vector<base::SocketAddress>& daemon = {}) {
-  return follow_delegations(parse_identifiers(names).value(), zones, {resolver.address()}, daemon);
+  return follow_delegations(dns01_places(parse_identifiers(names).value()), zones, {resolver.address()}, daemon);
 }
 
 Delegation follow_one(std::map<std::string, Says> entries, const std::string& identifier = "www.example.test") {
@@ -241,7 +241,7 @@ TEST_CASE("a dead resolver is passed over for the next one", "[acme][check]") {
   FakeNameServer refuses([](const Asked& asked) -> std::vector<std::string> {
     return {reply_to(asked, {.rcode = dns::kRefused, .ra = false})};
   });
-  auto followed = follow_delegations(parse_identifiers({"www.example.test"}).value(), {kZone},
+  auto followed = follow_delegations(dns01_places(parse_identifiers({"www.example.test"}).value()), {kZone},
                                      {test::closed_port(), refuses.address(), resolver.address()});
   REQUIRE(followed);
   CHECK(followed->front().zone);
@@ -249,7 +249,7 @@ TEST_CASE("a dead resolver is passed over for the next one", "[acme][check]") {
 
 TEST_CASE("when no resolver answers the error names them and the setting", "[acme][check]") {
   auto dead = test::closed_port();
-  auto followed = follow_delegations(parse_identifiers({"www.example.test"}).value(), {kZone}, {dead});
+  auto followed = follow_delegations(dns01_places(parse_identifiers({"www.example.test"}).value()), {kZone}, {dead});
   REQUIRE_FALSE(followed);
   CHECK(followed.error().code == ErrorCode::Unavailable);
   CHECK(contains(followed.error().message, dead.text()));
@@ -258,18 +258,77 @@ TEST_CASE("when no resolver answers the error names them and the setting", "[acm
 
 TEST_CASE("the recommended record drops the wildcard and refuses a name that gets too long", "[acme][check]") {
   auto wildcard = DnsIdentifier::parse("*.www.example.test").value();
-  CHECK(recommended_record(wildcard, kZone).value() == kRemedy);
+  CHECK(recommended_record({wildcard, wildcard.challenge_name()}, kZone).value() == kRemedy);
   std::string label(60, 'a');
   auto longest = DnsIdentifier::parse(label + "." + label + "." + label + ".example.test").value();
-  auto record = recommended_record(longest, name(label + ".example.test"));
+  auto record = recommended_record({longest, longest.challenge_name()}, name(label + ".example.test"));
   REQUIRE_FALSE(record);
   CHECK(record.error().code == ErrorCode::Invalid);
   CHECK(contains(record.error().message, "too long"));
 }
 
+TEST_CASE("the experimental challenges have records of their own", "[acme][check]") {
+  auto wildcard = DnsIdentifier::parse("*.www.example.test").value();
+  auto account = place_of(wildcard, "_ujmmovf2vn55tgye._acme-challenge").value();
+  CHECK(account.name == name("_ujmmovf2vn55tgye._acme-challenge.www.example.test"));
+  CHECK(recommended_record(account, kZone).value() ==
+        "_ujmmovf2vn55tgye._acme-challenge.www.example.test. IN CNAME "
+        "_ujmmovf2vn55tgye.www.example.test.auth.example.test.");
+  auto persist = place_of(wildcard, "_validation-persist").value();
+  CHECK(recommended_record(persist, kZone).value() ==
+        "_validation-persist.www.example.test. IN CNAME _validation-persist.www.example.test.auth.example.test.");
+  // What they lead to is another place than that of dns-01, in words too.
+  FakeNameServer resolver(test::table({}));
+  auto followed = follow_delegations({account, persist}, {kZone}, {resolver.address()});
+  REQUIRE(followed);
+  CHECK(followed->at(0).problem == "_ujmmovf2vn55tgye._acme-challenge.www.example.test does not exist");
+  CHECK(followed->at(0).remedy == recommended_record(account, kZone).value());
+  CHECK(followed->at(1).challenge_name == persist.name);
+  CHECK(followed->at(1).remedy == recommended_record(persist, kZone).value());
+}
+
+TEST_CASE("one name's places of several challenge types are followed apart", "[acme][check]") {
+  auto www = DnsIdentifier::parse("www.example.test").value();
+  auto persist = place_of(www, "_validation-persist").value();
+  FakeNameServer resolver(
+      test::table(with_zone({{"_acme-challenge.www.example.test CNAME",
+                              {.answer = {"_acme-challenge.www.example.test CNAME www.auth.example.test"}}},
+                             {"_validation-persist.www.example.test CNAME",
+                              {.answer = {"_validation-persist.www.example.test CNAME p.auth.example.test"}}}})));
+  auto followed = follow_delegations({{www, www.challenge_name()}, persist}, {kZone}, {resolver.address()});
+  REQUIRE(followed);
+  REQUIRE(followed->size() == 2);
+  CHECK(followed->at(0).target == name("www.auth.example.test"));
+  CHECK(followed->at(1).target == name("p.auth.example.test"));
+}
+
+TEST_CASE("a zone that is a challenge name holds the account's label too", "[acme][check]") {
+  base::Name own = name("_acme-challenge.www.example.test");
+  auto www = DnsIdentifier::parse("www.example.test").value();
+  FakeNameServer resolver(test::table({{"_acme-challenge.www.example.test NS",
+                                        {.answer = {"_acme-challenge.www.example.test NS ns1.auth.example.test"}}}}));
+  auto followed = follow_delegations({place_of(www, "_abc._acme-challenge").value()}, {own}, {resolver.address()});
+  REQUIRE(followed);
+  REQUIRE(followed->front().zone);
+  CHECK(*followed->front().zone == own);
+  CHECK(followed->front().target == name("_abc._acme-challenge.www.example.test"));
+}
+
+TEST_CASE("a place that is no domain name is refused", "[acme][check]") {
+  std::string label(60, 'a');
+  auto longest =
+      DnsIdentifier::parse(label + "." + label + "." + label + ".b" + std::string(40, 'b') + ".test").value();
+  auto place = place_of(longest, "_ujmmovf2vn55tgye._acme-challenge");
+  REQUIRE_FALSE(place);
+  CHECK(place.error().code == ErrorCode::Invalid);
+  CHECK(contains(place.error().message, "too long"));
+  for (const char* labels : {"", ".", "a..b"}) CHECK_FALSE(place_of(longest, labels));
+}
+
 TEST_CASE("a zone made for one challenge name is not recommended for others", "[acme][check]") {
   CHECK(preferred_zone({name("_acme-challenge.x.test"), kZone}) == kZone);
-  CHECK_FALSE(preferred_zone({name("_acme-challenge.x.test")}));
+  CHECK_FALSE(preferred_zone(
+      {name("_acme-challenge.x.test"), name("_validation-persist.x.test"), name("_abc._acme-challenge.x.test")}));
 }
 
 TEST_CASE("resolv.conf gives the first three addresses, or loopback", "[acme][check]") {

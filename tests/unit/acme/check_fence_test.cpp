@@ -64,6 +64,8 @@ TEST_CASE("the fence passes when every name server has every value", "[acme][che
   REQUIRE(report);
   CHECK(report->asked.size() == 2);
   CHECK(report->warnings.empty());
+  CHECK(report->questions ==
+        std::map<base::Name, std::size_t>{{name("www.auth.example.test"), 2}, {name("mail.auth.example.test"), 2}});
   CHECK(first.log().size() == 2);
   CHECK_FALSE(first.log()[0].recursion);
 }

@@ -62,14 +62,88 @@ TEST_CASE("issue takes its names and options", "[acme][commands]") {
   auto issue = parse_as<IssueCommand>({"issue", "example.com", "*.example.com", "--ca", "letsencrypt-staging",
                                        "--key-type", "p384", "--cert-name", "web", "--agree-tos", "--force"});
   CHECK(issue.names == std::vector<std::string>{"example.com", "*.example.com"});
-  CHECK(issue.ca == "letsencrypt-staging");
-  CHECK(issue.key_type == conf::KeyType::P384);
+  CHECK(issue.options.ca == "letsencrypt-staging");
+  CHECK(issue.options.key_type == conf::KeyType::P384);
   CHECK(issue.cert_name == "web");
   CHECK(issue.agree_tos);
   CHECK(issue.force);
   auto plain = parse_as<IssueCommand>({"issue", "example.com"});
-  CHECK_FALSE(plain.key_type);
+  // What is not given is absent, so that the configuration and what is stored can say it.
+  CHECK(plain.options == conf::CertificateOptions{});
   CHECK_FALSE(plain.force);
+}
+
+TEST_CASE("issue takes every option of a certificate", "[acme][commands]") {
+  auto issue = parse_as<IssueCommand>({"issue",
+                                       "a.test",
+                                       "--fallback-ca",
+                                       "zerossl",
+                                       "--fallback-ca",
+                                       "google",
+                                       "--profile",
+                                       "tlsserver",
+                                       "--preferred-chain",
+                                       "Root X1",
+                                       "--challenge",
+                                       "dns-account-01",
+                                       "--drop-failed",
+                                       "--reuse-key",
+                                       "--group",
+                                       "web",
+                                       "--mode",
+                                       "640",
+                                       "--pkcs12-legacy",
+                                       "--pkcs12-password-file",
+                                       "/p",
+                                       "--deploy-hook",
+                                       "a b",
+                                       "--deploy-hook",
+                                       "c",
+                                       "--not-before",
+                                       "2027-01-01T00:00:00Z",
+                                       "--server",
+                                       "https://v.test",
+                                       "--credentials",
+                                       "/c",
+                                       "--dry-run"});
+  const conf::CertificateOptions& options = issue.options;
+  CHECK(issue.names == std::vector<std::string>{"a.test"});
+  CHECK(options.fallback_ca == std::vector<std::string>{"zerossl", "google"});
+  CHECK(options.profile == "tlsserver");
+  CHECK(options.preferred_chain == "Root X1");
+  CHECK(options.challenge == conf::ChallengeType::DnsAccount01);
+  CHECK(options.drop_failed == true);
+  CHECK(options.reuse_key == true);
+  CHECK(options.group == "web");
+  CHECK(options.mode == 0640U);
+  CHECK(options.pkcs12 == conf::Pkcs12::Legacy);
+  CHECK(options.pkcs12_password_file == "/p");
+  CHECK(options.deploy_hooks == std::vector<std::string>{"a b", "c"});
+  CHECK(options.not_before == "2027-01-01T00:00:00Z");
+  CHECK(options.server == "https://v.test");
+  CHECK(options.credentials == "/c");
+  CHECK(issue.dry_run);
+  CHECK(parse_as<IssueCommand>({"issue", "a.test", "--reuse-key=false"}).options.reuse_key == false);
+  CHECK(parse_as<IssueCommand>({"issue", "a.test", "--pkcs12=false"}).options.pkcs12 == conf::Pkcs12::None);
+  CHECK(parse_as<IssueCommand>({"issue", "--csr", "f"}).options.csr == "f");
+  CHECK(parse_as<IssueCommand>({"issue", "--batch", "f", "--jobs", "3"}).jobs == 3);
+}
+
+TEST_CASE("options of issue that cannot be are refused", "[acme][commands]") {
+  for (const char* mode : {"777", "0060", "0660", "x", "", "06400", "0100"})
+    CHECK(contains(refused({"issue", "a.test", "--mode", mode}).err, "no mode for a key"));
+  CHECK(contains(refused({"issue", "a.test", "--not-after", "tomorrow"}).err, "no time"));
+  CHECK(contains(refused({"issue", "a.test", "--challenge", "http-01"}).err, "none of"));
+  CHECK(contains(refused({"issue", "a.test", "--batch", "f"}).err, "of many"));
+  CHECK(contains(refused({"issue", "a.test", "--jobs", "3"}).err, "is for --batch"));
+  CHECK(contains(refused({"issue", "--batch", "f", "--jobs", "65"}).err, "--jobs"));
+  CHECK(contains(refused({"issue"}).err, "NAME"));
+  CHECK(contains(refused({"issue", "--csr", "f", "--key-type", "p256"}).err, "not here"));
+  CHECK(contains(refused({"revoke"}).err, "either"));
+  CHECK(contains(refused({"revoke", "a", "--cert-file", "f"}).err, "either"));
+  CHECK(contains(refused({"revoke", "a", "--reason", "certificateHold"}).err, "none of"));
+  CHECK(contains(refused({"account", "register", "--eab-kid", "k"}).err, "--eab-hmac-key-file"));
+  CHECK(contains(refused({"account", "update"}).err, "--contact"));
 }
 
 TEST_CASE("global options may stand before and behind the command", "[acme][commands]") {
@@ -110,7 +184,7 @@ TEST_CASE("bad usage ends with 2 and says what was meant", "[acme][commands]") {
   CHECK(contains(refused({"issue", "example.com", "--jsn"}).err, "did you mean --json?"));
   CHECK(contains(refused({"txt", "sett", "a", "b"}).err, "did you mean set?"));
   CHECK(contains(refused({"status", "now"}).err, "unknown argument \"now\""));
-  CHECK(contains(refused({"renew"}).err, "unknown command \"renew\""));
+  CHECK(contains(refused({"watch"}).err, "unknown command \"watch\""));
   CHECK(contains(refused({"issue"}).err, "NAME"));
   CHECK(contains(refused({"issue", "example.com", "--key-type", "dsa"}).err,
                  "\"dsa\" is none of p256, p384, rsa2048, rsa3072, rsa4096"));
@@ -140,24 +214,25 @@ TEST_CASE("help and version go to stdout and are no failure", "[acme][commands]"
 }
 
 TEST_CASE("delegate prints one record for a name and its wildcard", "[acme][commands]") {
-  auto names = parse_identifiers({"example.com", "*.example.com", "*.shop.example.com"}).value();
+  auto names = dns01_places(parse_identifiers({"example.com", "*.example.com", "*.shop.example.com"}).value());
   auto ours = zones({"_acme-challenge.x.example.com", "auth.example.net"});
   CHECK(delegation_records(names, ours, RecordFormat::Bind).value() ==
         "_acme-challenge.example.com. IN CNAME example.com.auth.example.net.\n"
         "_acme-challenge.shop.example.com. IN CNAME shop.example.com.auth.example.net.");
-  CHECK(delegation_records(parse_identifiers({"example.com"}).value(), ours, RecordFormat::Json).value() ==
-        R"([{"name":"_acme-challenge.example.com.","type":"CNAME","value":"example.com.auth.example.net.",)"
-        R"("record":"_acme-challenge.example.com. IN CNAME example.com.auth.example.net."}])");
+  CHECK(
+      delegation_records(dns01_places(parse_identifiers({"example.com"}).value()), ours, RecordFormat::Json).value() ==
+      R"([{"name":"_acme-challenge.example.com.","type":"CNAME","value":"example.com.auth.example.net.",)"
+      R"("record":"_acme-challenge.example.com. IN CNAME example.com.auth.example.net."}])");
 }
 
 TEST_CASE("delegate refuses what cannot be delegated", "[acme][commands]") {
-  auto names = parse_identifiers({"example.com"}).value();
+  auto names = dns01_places(parse_identifiers({"example.com"}).value());
   auto nowhere = delegation_records(names, {}, RecordFormat::Text);
   REQUIRE_FALSE(nowhere);
   CHECK(nowhere.error().code == base::ErrorCode::NotFound);
   std::string label(60, 'a');
   auto longest = parse_identifiers({label + "." + label + "." + label + "." + std::string(48, 'b') + ".test"}).value();
-  auto too_long = delegation_records(longest, zones({"auth.example.test"}), RecordFormat::Text);
+  auto too_long = delegation_records(dns01_places(longest), zones({"auth.example.test"}), RecordFormat::Text);
   REQUIRE_FALSE(too_long);
   CHECK(too_long.error().code == base::ErrorCode::Invalid);
   CHECK(contains(too_long.error().message, "register"));

@@ -1,6 +1,10 @@
 #include "acme/control/daemon.hpp"
 
+#include <atomic>
+#include <thread>
+
 #include "acme/control/chunked_lines.hpp"
+#include "acme/control/question_log.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/unit/acme/fake_control_socket.hpp"
 
@@ -203,4 +207,215 @@ TEST_CASE("a daemon that dies only ends the stream, and waiting still takes its 
   CHECK(stream->wait(milliseconds(60)).empty());
   CHECK(stream->wait(milliseconds(60)).empty());
   CHECK(std::chrono::steady_clock::now() - before >= milliseconds(120));
+}
+
+namespace {
+
+std::string seen(const std::string& of, const std::string& type = "TXT", const std::string& client = "192.0.2.1") {
+  return fmt::format(
+      R"({{"time":"2026-11-22T10:00:00.001Z","client":"{}","transport":"udp","name":"{}","type":"{}","rcode":"NOERROR","values":1}})"
+      "\n",
+      client, of, type);
+}
+
+// A daemon whose stream says what the test tells it to say.
+class TellingDaemon {
+ public:
+  TellingDaemon() : socket_([](const ControlRequest&) { return kHead; }) {}
+  [[nodiscard]] std::unique_ptr<QuestionLog> follow() {
+    auto log = QuestionLog::open(socket_.path());
+    REQUIRE(log);
+    start_ = (*log)->mark();
+    return *std::move(log);
+  }
+  // Until so many queries are in the log.
+  void wait_for(const QuestionLog& log, QuestionLog::Mark count) const {
+    while (log.mark() < start_ + count) std::this_thread::yield();
+  }
+  void tell(const std::string& lines) { socket_.send(chunk(lines)); }
+  void hang_up() { socket_.hang_up(); }
+
+ private:
+  FakeControlSocket socket_;
+  QuestionLog::Mark start_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("the log says who asked after a mark, name by name", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  CHECK(log->follows());
+  daemon.tell(seen("a.example", "TXT", "192.0.2.1") + seen("b.example"));
+  daemon.wait_for(*log, 2);
+  auto mark = log->mark();
+  CHECK(log->of(mark, name("a.example")).empty());
+  daemon.tell(seen("a.example", "TXT", "192.0.2.2") + seen("a.example", "CAA", "192.0.2.3"));
+  daemon.wait_for(*log, 4);
+  auto after = log->of(mark, name("A.example"));
+  REQUIRE(after.size() == 2);
+  CHECK(after[0].client == "192.0.2.2");
+  CHECK(after[1].type == "CAA");
+  CHECK(log->of(0, name("a.example")).size() == 3);
+  CHECK(log->of(0, name("c.example")).empty());
+}
+
+TEST_CASE("waiting ends with the last name that was asked for, and takes TXT queries only", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  daemon.tell(seen("a.example"));
+  daemon.wait_for(*log, 1);
+  std::set<base::Name> unasked{name("a.example")};
+  CHECK(log->await(0, unasked, milliseconds(0)));
+  CHECK(unasked.empty());
+  unasked = {name("a.example"), name("b.example"), name("c.example")};
+  auto mark = log->mark();
+  daemon.tell(seen("b.example") + seen("c.example", "CAA"));
+  CHECK_FALSE(log->await(mark, unasked, milliseconds(30)));
+  CHECK(unasked == std::set<base::Name>{name("a.example"), name("c.example")});
+  std::thread later([&] { daemon.tell(seen("a.example") + seen("c.example")); });
+  CHECK(log->await(mark, unasked, milliseconds(10'000)));
+  later.join();
+}
+
+TEST_CASE("many wait at once, each for its own names", "[acme][control]") {
+  constexpr int kWaiters = 64;
+  constexpr int kNames = 80;
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  std::atomic<int> done{0};
+  std::vector<std::thread> threads;
+  for (int waiter = 0; waiter < kWaiters; ++waiter)
+    threads.emplace_back([&, waiter] {
+      std::set<base::Name> unasked{name("shared.example")};
+      for (int i = 0; i < kNames; ++i) unasked.insert(name(fmt::format("n{}.w{}.example", i, waiter)));
+      if (log->await(0, unasked, milliseconds(30'000))) ++done;
+    });
+  daemon.tell(seen("shared.example"));
+  for (int i = 0; i < kNames; ++i) {
+    std::string lines;
+    for (int waiter = 0; waiter < kWaiters; ++waiter) lines += seen(fmt::format("n{}.w{}.example", i, waiter));
+    CHECK(done == 0);
+    daemon.tell(lines);
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(done == kWaiters);
+}
+
+TEST_CASE("a mark hides what was asked before, also from one who waits", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  daemon.tell(seen("a.example"));
+  daemon.wait_for(*log, 1);
+  std::set<base::Name> unasked{name("a.example")};
+  CHECK_FALSE(log->await(log->mark(), unasked, milliseconds(20)));
+  CHECK(unasked.size() == 1);
+}
+
+TEST_CASE("the client's own questions are no CA's, early or late", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  auto before = log->mark();
+  // Of three, one is seen before the mark and two are still on their way.
+  daemon.tell(seen("a.example", "TXT", "own1"));
+  daemon.wait_for(*log, 1);
+  log->disregard(before, {{name("a.example"), 3}, {name("b.example"), 0}});
+  auto mark = log->mark();
+  daemon.tell(seen("a.example", "TXT", "own2") + seen("a.example", "TXT", "own3") + seen("b.example") +
+              seen("a.example", "TXT", "ca"));
+  std::set<base::Name> unasked{name("a.example"), name("b.example")};
+  CHECK(log->await(mark, unasked, milliseconds(10'000)));
+  auto seen_after = log->of(mark, name("a.example"));
+  REQUIRE(seen_after.size() == 1);
+  CHECK(seen_after[0].client == "ca");
+}
+
+TEST_CASE("own questions that never came are waited for only a moment", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  log->disregard(0, {{name("a.example"), 5}});
+  std::this_thread::sleep_for(milliseconds(80));
+  daemon.tell(seen("a.example", "TXT", "ca"));
+  std::set<base::Name> unasked{name("a.example")};
+  CHECK(log->await(0, unasked, milliseconds(10'000)));
+}
+
+TEST_CASE("the log keeps the newest queries and forgets the rest", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  daemon.tell(seen("old.example"));
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) lines += seen("flood.example");
+  for (std::size_t i = 0; i < QuestionLog::kKept / 1000; ++i) daemon.tell(lines);
+  daemon.wait_for(*log, QuestionLog::kKept + 1);
+  CHECK(log->of(0, name("old.example")).empty());
+  CHECK(log->of(0, name("flood.example")).size() == QuestionLog::kKept);
+  std::set<base::Name> unasked{name("old.example"), name("flood.example")};
+  CHECK_FALSE(log->await(0, unasked, milliseconds(0)));
+  CHECK(unasked == std::set<base::Name>{name("old.example")});
+}
+
+TEST_CASE("a daemon that goes away ends the log but not the waiting", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  daemon.tell(seen("a.example"));
+  daemon.wait_for(*log, 1);
+  daemon.hang_up();
+  while (log->follows()) std::this_thread::yield();
+  CHECK(log->of(0, name("a.example")).size() == 1);
+  std::set<base::Name> unasked{name("b.example")};
+  auto began = std::chrono::steady_clock::now();
+  CHECK_FALSE(log->await(0, unasked, milliseconds(60)));
+  CHECK(std::chrono::steady_clock::now() - began >= milliseconds(60));
+}
+
+TEST_CASE("a mark of an ended log is before all of the next one", "[acme][control]") {
+  TellingDaemon daemon;
+  auto first = daemon.follow();
+  daemon.tell(seen("a.example") + seen("a.example"));
+  daemon.wait_for(*first, 2);
+  auto mark = first->mark();
+  TellingDaemon restarted;
+  auto second = restarted.follow();
+  restarted.tell(seen("a.example"));
+  std::set<base::Name> unasked{name("a.example")};
+  CHECK(second->await(mark, unasked, milliseconds(10'000)));
+  CHECK(second->of(mark, name("a.example")).size() == 1);
+}
+
+TEST_CASE("the log ends at once, also while the daemon is silent", "[acme][control]") {
+  TellingDaemon daemon;
+  auto log = daemon.follow();
+  auto began = std::chrono::steady_clock::now();
+  log.reset();
+  CHECK(std::chrono::steady_clock::now() - began < milliseconds(200));
+}
+
+TEST_CASE("a daemon without a stream of queries is an error", "[acme][control]") {
+  FakeControlSocket other([](const ControlRequest&) { return http_answer(404, "{}"); });
+  auto log = QuestionLog::open(other.path());
+  REQUIRE_FALSE(log);
+  CHECK(log.error().code == ErrorCode::Protocol);
+  CHECK(contains(log.error().message, "404"));
+  CHECK(QuestionLog::open("/nonexistent/control.sock").error().code == ErrorCode::Unavailable);
+}
+
+TEST_CASE("a lifetime of zero is for ever", "[acme][control]") {
+  FakeControlSocket socket([&](const ControlRequest&) { return http_answer(200, "[]"); });
+  REQUIRE(Daemon(socket.path()).add({{name("a.auth.example.net"), "x"}}, milliseconds(0)));
+  CHECK(socket.log().back().body == R"({"value":"x","lifetime":"0"})");
+}
+
+TEST_CASE("the daemon is used by many threads at once", "[acme][control]") {
+  FakeControlSocket socket([&](const ControlRequest&) { return http_answer(200, "[]"); });
+  Daemon daemon(socket.path());
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([&, i] {
+      for (int turn = 0; turn < 20; ++turn)
+        if (daemon.add({{name(fmt::format("n{}.example", i)), "x"}}, std::nullopt)) ++good;
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(good == 160);
 }

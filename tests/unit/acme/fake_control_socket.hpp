@@ -57,6 +57,16 @@ class FakeControlSocket {
     std::lock_guard lock(mutex_);
     return log_;
   }
+  // To all connections, as a stream that goes on. Once each has had its first answer.
+  void send(const std::string& octets) {
+    std::lock_guard lock(mutex_);
+    for (auto& session : sessions_)
+      for (std::size_t at = 0; at < octets.size();) {
+        ssize_t sent = ::send(session.socket.get(), octets.data() + at, octets.size() - at, MSG_NOSIGNAL);
+        if (sent <= 0) break;
+        at += static_cast<std::size_t>(sent);
+      }
+  }
   // Ends all connections, as a daemon that dies does.
   void hang_up() {
     std::lock_guard lock(mutex_);

@@ -64,7 +64,7 @@ struct OrderCa : MockCa {
  private:
   [[nodiscard]] std::string certificate() const {
     const unsigned char* at = acme::octets_of(requests.back());
-    acme::SigningRequest request(d2i_X509_REQ(nullptr, &at, static_cast<long>(requests.back().size())));
+    acme::CertificateRequest request(d2i_X509_REQ(nullptr, &at, static_cast<long>(requests.back().size())));
     acme::PKey ca_key(EVP_EC_gen("P-256"));
     acme::Certificate certificate(X509_new());
     X509* raw = certificate.get();

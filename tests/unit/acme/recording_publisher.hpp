@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,13 +15,16 @@ namespace countersign::tests {
 
 class RecordingPublisher final : public acme::Publisher {
  public:
-  base::Result<std::vector<acme::Delegation>> locate(const std::vector<acme::DnsIdentifier>& identifiers) override {
+  base::Result<std::vector<acme::Delegation>> locate(const std::vector<acme::ChallengePlace>& places) override {
+    std::lock_guard lock(mutex_);
     calls.push_back("locate");
     std::vector<acme::Delegation> out;
-    for (const acme::DnsIdentifier& identifier : identifiers) {
+    for (const acme::ChallengePlace& place : places) {
+      const acme::DnsIdentifier& identifier = place.identifier;
       acme::Delegation delegation;
       delegation.identifier = identifier;
-      delegation.challenge_name = identifier.challenge_name();
+      delegation.challenge_name = place.name;
+      asked_places.push_back(place.name.text());
       delegation.target = *zone.prepend(*base::Name::parse(identifier.base_text()));
       if (undelegated == identifier.base_text()) {
         delegation.problem = "no CNAME";
@@ -31,8 +36,11 @@ class RecordingPublisher final : public acme::Publisher {
     }
     return out;
   }
-  base::Result<void> publish(const std::vector<acme::TxtValue>& values) override {
+  base::Result<void> publish(const std::vector<acme::TxtValue>& values,
+                             std::optional<std::chrono::milliseconds> lifetime) override {
+    std::lock_guard lock(mutex_);
     calls.push_back("publish");
+    lifetimes.push_back(lifetime);
     all_published.insert(all_published.end(), values.begin(), values.end());
     served.insert(served.end(), values.begin(), values.end());
     if (on_publish) on_publish();
@@ -40,22 +48,45 @@ class RecordingPublisher final : public acme::Publisher {
   }
   base::Result<std::vector<std::string>> await_visibility(const std::vector<acme::TxtValue>& values,
                                                           const std::vector<base::Name>& zones) override {
+    std::lock_guard lock(mutex_);
     calls.push_back("fence");
     fenced_zones = zones;
     if (!fence_result) return base::fail(fence_result.error());
-    return std::vector<std::string>(values.size() == served.size() ? 0 : 1, "not all values");
+    auto is_served = [this](const acme::TxtValue& value) {
+      return std::any_of(served.begin(), served.end(), [&](const acme::TxtValue& other) {
+        return other.name == value.name && other.value == value.value;
+      });
+    };
+    bool all = std::all_of(values.begin(), values.end(), is_served);
+    return std::vector<std::string>(all ? 0 : 1, "not all values");
   }
-  void watch_questions() override { calls.push_back("watch"); }
-  std::vector<base::Name> await_questions(std::chrono::milliseconds timeout) override {
+  std::optional<acme::QuestionLog::Mark> watch_questions() override {
+    std::lock_guard lock(mutex_);
+    calls.push_back("watch");
+    return 1;
+  }
+  bool await_questions(std::optional<acme::QuestionLog::Mark>, std::set<base::Name>& unasked,
+                       std::chrono::milliseconds timeout) override {
     if (!asks_at_once) {
       acme::sleep_unless_interrupted(timeout);
-      return {};
+      return false;
     }
-    std::vector<base::Name> names;
-    for (const acme::TxtValue& value : served) names.push_back(value.name);
-    return names;
+    std::lock_guard lock(mutex_);
+    for (const acme::TxtValue& value : served) unasked.erase(value.name);
+    return unasked.empty();
   }
+  std::vector<acme::SeenQuery> questions(std::optional<acme::QuestionLog::Mark>, const base::Name& name) override {
+    acme::SeenQuery query;
+    query.client = "192.0.2.7";
+    query.name = name;
+    query.type = "TXT";
+    query.rcode = "NOERROR";
+    query.values = 1;
+    return {query};
+  }
+  bool sees_questions() override { return true; }
   base::Result<void> withdraw(const std::vector<acme::TxtValue>& values) override {
+    std::lock_guard lock(mutex_);
     calls.push_back("withdraw");
     if (!withdraw_result) return withdraw_result;
     for (const acme::TxtValue& value : values) {
@@ -75,6 +106,11 @@ class RecordingPublisher final : public acme::Publisher {
   std::vector<std::string> calls;
   std::vector<acme::TxtValue> served, all_published;
   std::vector<base::Name> fenced_zones;
+  std::vector<std::string> asked_places;
+  std::vector<std::optional<std::chrono::milliseconds>> lifetimes;
+
+ private:
+  std::mutex mutex_;
 };
 
 }  // namespace countersign::tests

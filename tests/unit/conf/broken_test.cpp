@@ -64,7 +64,14 @@ TEST_CASE("an unknown key names the nearest known one, or where it belongs", "[c
       {kZone + "[acme]\nuser = \"\"\n",
        "f:6:1: acme.user: unknown key here; it belongs at the top of the file, before the first table\n"},
       {kZone + "[acme]\nhostmaster = \"\"\n", "f:6:1: acme.hostmaster: unknown key here; it belongs in [[zone]]\n"},
-      {kZone + "[acme.eab]\nkid = \"\"\n", "f:5:7: acme.eab: unknown table; the nearest known one is \"ca\"\n"},
+      {kZone + "[acme.aeb]\nkid = \"\"\n", "f:5:7: acme.aeb: unknown table; the nearest known one is \"eab\"\n"},
+      {kZone + "[certificate]\nnames = [\"a.example\"]\n",
+       "f:5:2: certificate: is a table; write [[certificate]], with two brackets, for each certificate\n"},
+      {kZone + "[[certificate]]\nname = [\"a.example\"]\nagree_tos = true\ndeploy_hooks = []\n",
+       "f:5:1: certificate[1].names: is missing; add names = [\"example.com\", \"*.example.com\"]\n"
+       "f:6:1: certificate[1].name: unknown key here; it belongs in [[zone]]\n"
+       "f:7:1: certificate[1].agree_tos: unknown key here; it belongs in [acme]\n"
+       "f:8:1: certificate[1].deploy_hooks: unknown key here; it belongs in [acme]\n"},
       {"\"a\\nb\" = 1\n" + kZone, "f:1:1: \"a\\x0ab\": unknown key; the nearest known one is \"dns\"\n"},
       {"dns.listen.x = 1\n" + kZone, "f:1:5: dns.listen: is a table; write an array of texts, as in [\"...\"]\n"},
   });
