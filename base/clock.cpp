@@ -7,6 +7,9 @@
 namespace countersign::base {
 namespace {
 
+constexpr WallTime kFirst{std::chrono::sys_days(std::chrono::year(0) / 1 / 1)};
+constexpr WallTime kEnd{std::chrono::sys_days(std::chrono::year(10'000) / 1 / 1)};
+
 std::chrono::milliseconds read_clock(clockid_t id) {
   timespec now{};
   clock_gettime(id, &now);
@@ -74,8 +77,11 @@ Result<WallTime> parse_rfc3339(std::string_view text) {
   }
   auto offset = parse_offset(text.substr(position));
   if (!offset) return wrong();
-  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) + std::chrono::minutes(minute - *offset) +
-         std::chrono::seconds(second);
+  WallTime time = WallTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
+                  std::chrono::minutes(minute - *offset) + std::chrono::seconds(second);
+  // An offset may lead out of the years that four digits can say: such a time could not be written (RFC 3339 §5.6).
+  if (time < kFirst || time >= kEnd) return wrong();
+  return time;
 }
 
 }  // namespace countersign::base

@@ -28,7 +28,8 @@ class SystemClock final : public Clock {
 
 // RFC 3339, UTC, whole seconds: 2026-11-22T10:00:00Z.
 [[nodiscard]] std::string format_rfc3339(WallTime time);
-// Date-times of RFC 3339 with "Z" or an offset; fractions are dropped. Error: Invalid.
+// Date-times of RFC 3339 with "Z" or an offset; fractions are dropped. Error: Invalid, also for what is outside of the
+// years 0000 to 9999 in UTC.
 [[nodiscard]] Result<WallTime> parse_rfc3339(std::string_view text);
 
 }  // namespace countersign::base

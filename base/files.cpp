@@ -1,15 +1,14 @@
 #include "base/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
-
-#include "base/encoding.hpp"
-#include "base/random.hpp"
 
 namespace countersign::base {
 namespace {
@@ -21,27 +20,86 @@ tl::unexpected<Error> system_failure(std::string_view what, const fs::path& path
   return fail(system_code(number), "{} \"{}\": {}", what, path.string(), system_reason(number));
 }
 
-Result<void> write_all(int fd, std::string_view contents, const fs::path& path) {
+Result<void> write_unsynced(int fd, std::string_view contents, const fs::path& path) {
   while (!contents.empty()) {
     ssize_t written = ::write(fd, contents.data(), contents.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return system_failure("cannot write", path);
     contents.remove_prefix(static_cast<std::size_t>(written));
   }
-  // fchmod is not needed: the mode given to open() is exact, because callers never widen it and umask only narrows.
+  return {};
+}
+
+Result<void> sync_file(int fd, const fs::path& path) {
   if (::fsync(fd) != 0) return system_failure("cannot write", path);
   return {};
 }
 
-// A name beside `path` that nobody else has.
+Result<void> write_all(int fd, std::string_view contents, const fs::path& path) {
+  if (auto written = write_unsynced(fd, contents, path); !written) return written;
+  return sync_file(fd, path);
+}
+
+// The mode given to open() is exact, because callers never widen it and umask only narrows.
+Result<Descriptor> create(const fs::path& path, mode_t mode) {
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!file) return system_failure("cannot create", path);
+  return file;
+}
+
+constexpr std::string_view kTemporary = ".new";
+
 fs::path temporary_beside(const fs::path& path) {
-  std::array<std::byte, 8> suffix{};
-  fill_random(suffix);
-  return path.parent_path() / fmt::format(".{}.{}", path.filename().string(), hex_encode(suffix));
+  return path.parent_path() / fmt::format(".{}{}", path.filename().string(), kTemporary);
 }
 
 fs::path directory_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// One of ours, that nobody else has a name for: what is a link, or somebody else's, is not written to.
+bool is_own_file(const struct stat& status) {
+  return S_ISREG(status.st_mode) && status.st_nlink == 1 && status.st_uid == ::geteuid();
+}
+
+enum class Turn { Ours, Again };
+
+// Waits for the lock on what was opened at `path`, and looks whether it is still there.
+Result<Turn> take_turn(const Descriptor& file, const fs::path& path) {
+  while (::flock(file.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return system_failure("cannot lock", path);
+  struct stat opened{}, named{};
+  if (::fstat(file.get(), &opened) != 0) return system_failure("cannot create", path);
+  bool there = ::lstat(path.c_str(), &named) == 0;
+  // Whoever had the lock before has put it into its place.
+  if (!there || named.st_ino != opened.st_ino || named.st_dev != opened.st_dev) return Turn::Again;
+  if (is_own_file(opened)) return Turn::Ours;
+  if (::unlink(path.c_str()) != 0) return system_failure("cannot remove", path);
+  return Turn::Again;
+}
+
+// An empty file at `path`, with a lock on it that ends with the process: a killed one's leftover is simply used again,
+// and nobody has to look for leftovers.
+Result<Descriptor> open_temporary(const fs::path& path, mode_t mode) {
+  for (;;) {
+    // Without O_TRUNC: it may still be somebody's turn.
+    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW, mode));
+    if (!file && (errno == ELOOP || errno == ENXIO)) {
+      if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_failure("cannot remove", path);
+      continue;
+    }
+    if (!file) return system_failure("cannot create", path);
+    auto turn = take_turn(file, path);
+    if (!turn) return fail(turn.error());
+    if (*turn == Turn::Again) continue;
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) return system_failure("cannot create", path);
+    // A new one is empty, and has its mode, less what the umask takes.
+    bool wider = (status.st_mode & 07777U & ~mode) != 0;
+    if ((status.st_size > 0 && ::ftruncate(file.get(), 0) != 0) || (wider && ::fchmod(file.get(), mode) != 0))
+      return system_failure("cannot create", path);
+    return file;
+  }
 }
 
 }  // namespace
@@ -75,9 +133,9 @@ ErrorCode system_code(int error_number) {
   }
 }
 
-Result<std::string> read_file(const fs::path& path, std::size_t limit) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return system_failure("cannot read", path);
+namespace {
+
+Result<std::string> read_all(const Descriptor& file, const fs::path& path, std::size_t limit) {
   std::string contents;
   std::vector<char> buffer(65536);
   for (;;) {
@@ -91,21 +149,60 @@ Result<std::string> read_file(const fs::path& path, std::size_t limit) {
   }
 }
 
+}  // namespace
+
+Result<std::string> read_file(const fs::path& path, std::size_t limit) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return system_failure("cannot read", path);
+  return read_all(file, path, limit);
+}
+
+Result<std::string> read_regular_file(const fs::path& path, std::size_t limit) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat status{};
+  if (!file || ::fstat(file.get(), &status) != 0) return system_failure("cannot read", path);
+  if (!S_ISREG(status.st_mode)) return fail(ErrorCode::Invalid, "\"{}\" is no regular file", path.string());
+  return read_all(file, path, limit);
+}
+
 Result<void> create_file(const fs::path& path, std::string_view contents, mode_t mode) {
-  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (!file) return system_failure("cannot create", path);
-  if (auto written = write_all(file.get(), contents, path); !written) {
+  auto file = create(path, mode);
+  if (!file) return fail(file.error());
+  if (auto written = write_all(file->get(), contents, path); !written) {
     ::unlink(path.c_str());
     return written;
   }
   return {};
 }
 
+Result<void> create_files(const std::vector<NewFile>& files) {
+  std::vector<Descriptor> opened;
+  Result<void> done;
+  for (const NewFile& file : files) {
+    auto made = create(file.path, file.mode);
+    if (!made) {
+      done = fail(made.error());
+      break;
+    }
+    opened.push_back(*std::move(made));
+    if (done = write_unsynced(opened.back().get(), file.contents, file.path); !done) break;
+    // Not a promise, but a beginning: the first fsync() below then ends in one commit of the file system's journal for
+    // all of them, where each would need its own.
+    static_cast<void>(::sync_file_range(opened.back().get(), 0, 0, SYNC_FILE_RANGE_WRITE));
+  }
+  for (std::size_t i = 0; done && i < opened.size(); ++i) done = sync_file(opened[i].get(), files[i].path);
+  for (std::size_t i = 0; !done && i < opened.size(); ++i) ::unlink(files[i].path.c_str());
+  return done;
+}
+
 Result<void> replace_file(const fs::path& path, std::string_view contents, mode_t mode) {
   fs::path temporary = temporary_beside(path);
-  if (auto created = create_file(temporary, contents, mode); !created) {
+  auto file = open_temporary(temporary, mode);
+  auto written = file ? write_all(file->get(), contents, temporary) : Result<void>(fail(file.error()));
+  if (!written) {
+    if (file) ::unlink(temporary.c_str());
     // The temporary name means nothing to a person.
-    return fail(created.error().code, "cannot replace \"{}\": {}", path.string(), created.error().message);
+    return fail(written.error().code, "cannot replace \"{}\": {}", path.string(), written.error().message);
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     auto failure = system_failure("cannot replace", path);
@@ -117,7 +214,10 @@ Result<void> replace_file(const fs::path& path, std::string_view contents, mode_
 
 Result<void> replace_symlink(const fs::path& path, const std::string& target) {
   fs::path temporary = temporary_beside(path);
-  if (::symlink(target.c_str(), temporary.c_str()) != 0) return system_failure("cannot make the link", path);
+  int made = ::symlink(target.c_str(), temporary.c_str());
+  if (made != 0 && errno == EEXIST && ::unlink(temporary.c_str()) == 0)
+    made = ::symlink(target.c_str(), temporary.c_str());
+  if (made != 0) return system_failure("cannot make the link", path);
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     auto failure = system_failure("cannot switch the link", path);
     ::unlink(temporary.c_str());
@@ -126,26 +226,43 @@ Result<void> replace_symlink(const fs::path& path, const std::string& target) {
   return sync_directory(directory_of(path));
 }
 
+bool is_temporary_name(std::string_view file_name) {
+  return file_name.size() > 1 + kTemporary.size() && file_name.starts_with('.') && file_name.ends_with(kTemporary);
+}
+
 Result<void> make_directories(const fs::path& path, mode_t mode) {
-  fs::path so_far;
-  for (const fs::path& part : path) {
-    so_far /= part;
-    if (::mkdir(so_far.c_str(), mode) == 0) {
-      // mkdir() takes the umask off: STATE must be passable whatever the caller's is.
-      if (::chmod(so_far.c_str(), mode) != 0) return system_failure("cannot set the mode of the folder", so_far);
-      if (auto synced = sync_directory(directory_of(so_far)); !synced) return synced;
-      continue;
-    }
-    int number = errno;
-    struct stat existing{};
-    if (::stat(so_far.c_str(), &existing) != 0) {
-      errno = number;
-      return system_failure("cannot make the folder", so_far);
-    }
-    if (!S_ISDIR(existing.st_mode))
-      return fail(ErrorCode::Exists, "cannot make the folder \"{}\": a file has that name", so_far.string());
-  }
+  auto made = make_directories_unsynced(path, mode);
+  if (!made) return fail(made.error());
+  for (const fs::path& folder : *made)
+    if (auto synced = sync_directory(folder); !synced) return synced;
   return {};
+}
+
+Result<std::vector<fs::path>> make_directories_unsynced(const fs::path& path, mode_t mode) {
+  std::vector<fs::path> changed;
+  if (path.empty()) return changed;
+  if (!path.has_filename() && path.has_relative_path())  // "a/b/"
+    return make_directories_unsynced(path.parent_path(), mode);
+  // Mostly it is there, or only its last part is missing.
+  int number = ::mkdir(path.c_str(), mode) == 0 ? 0 : errno;
+  if (number == ENOENT || number == ENOTDIR) {
+    auto above = make_directories_unsynced(path.parent_path(), mode);
+    if (!above) return above;
+    changed = *std::move(above);
+    number = ::mkdir(path.c_str(), mode) == 0 ? 0 : errno;
+  }
+  if (number == 0) {
+    // mkdir() takes the umask off: STATE must be passable whatever the caller's is.
+    if (::chmod(path.c_str(), mode) != 0) return system_failure("cannot set the mode of the folder", path);
+    changed.push_back(directory_of(path));
+    return changed;
+  }
+  struct stat existing{};
+  bool there = ::stat(path.c_str(), &existing) == 0;
+  if (there && S_ISDIR(existing.st_mode)) return changed;
+  if (there) return fail(ErrorCode::Exists, "cannot make the folder \"{}\": a file has that name", path.string());
+  errno = number;
+  return system_failure("cannot make the folder", path);
 }
 
 Result<void> sync_directory(const fs::path& path) {

@@ -144,6 +144,7 @@ ExitStatus run(const Context& context, const AccountDeactivateCommand& command) 
 ExitStatus run(const Context& context, const AccountImportCommand& command) {
   auto foreign = read_foreign_account(command.path);
   if (!foreign) return failed(context, foreign.error());
+  if (std::string text = foreign->warning(); !text.empty()) context.terminal.warning(text);
   auto ca = open_ca(context, command.ca);
   if (!ca) return failed(context, ca.error());
   auto imported = ca->store.import(ca->session, std::move(foreign->key));

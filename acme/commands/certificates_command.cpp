@@ -73,8 +73,8 @@ const char* state_word(Decision::Kind kind) {
 // The CA's suggestion, if it is about the certificate that is in force.
 const RenewalState* suggestion_of(const Listed& listed) {
   const auto& renewal = listed.record.renewal;
-  bool current = renewal && listed.prospect.live && renewal->certificate_id == listed.prospect.live->certificate_id &&
-                 !renewal->certificate_id.empty();
+  bool current = renewal && renewal->has_window() && listed.prospect.live &&
+                 renewal->certificate_id == listed.prospect.live->certificate_id && !renewal->certificate_id.empty();
   return current ? &*renewal : nullptr;
 }
 

@@ -1,9 +1,11 @@
 // The command line of `issue`, `renew` and `revoke`.
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include "acme/commands/line_parts.hpp"
 #include "base/clock.hpp"
+#include "base/text.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -21,6 +23,19 @@ CLI::Option* add_text(CLI::App& command, const std::string& flag, const std::str
   return command.add_option_function<std::string>(
                     flag, [&target](const std::string& text) { target = text; }, help)
       ->type_name(type);
+}
+
+// Kept in CERT.json for renewals, which run somewhere else.
+CLI::Option* add_path(CLI::App& command, const std::string& flag, std::optional<std::string>& target,
+                      const std::string& help) {
+  return command
+      .add_option_function<std::string>(
+          flag,
+          [&target](const std::string& text) {
+            target = text.empty() ? text : std::filesystem::absolute(text).lexically_normal().string();
+          },
+          help)
+      ->type_name("FILE");
 }
 
 CLI::Option* add_switch(CLI::App& command, const std::string& flag, std::optional<bool>& target,
@@ -76,7 +91,7 @@ void add_ca_options(CLI::App& command, conf::CertificateOptions& options) {
 void add_key_options(CLI::App& command, conf::CertificateOptions& options) {
   add_word_option(command, "--key-type", "TYPE", options.key_type, key_type_words(), "the certificate's key");
   add_switch(command, "--reuse-key", options.reuse_key, "keep the key of the certificate that is there");
-  add_text(command, "--csr", "FILE", options.csr, "a signing request (PEM or DER) whose key is somewhere else");
+  add_path(command, "--csr", options.csr, "a signing request (PEM or DER) whose key is somewhere else");
 }
 
 void add_file_options(CLI::App& command, conf::CertificateOptions& options) {
@@ -94,7 +109,7 @@ void add_file_options(CLI::App& command, conf::CertificateOptions& options) {
       "--pkcs12-legacy",
       [&options](std::int64_t count) { options.pkcs12 = count > 0 ? conf::Pkcs12::Legacy : conf::Pkcs12::None; },
       "the same for Windows before 2019 (3DES)");
-  add_text(command, "--pkcs12-password-file", "FILE", options.pkcs12_password_file,
+  add_path(command, "--pkcs12-password-file", options.pkcs12_password_file,
            "its first line is the password (default: an empty one)");
   command
       .add_option_function<std::vector<std::string>>(
@@ -104,8 +119,25 @@ void add_file_options(CLI::App& command, conf::CertificateOptions& options) {
       ->allow_extra_args(false);
 }
 
+// They are kept as JSON, which has no other octets.
+void check_text(const std::optional<std::string>& text) {
+  if (text && base::valid_utf8(*text) != *text)
+    throw CLI::ValidationError("issue", fmt::format("\"{}\" is no UTF-8 text", base::printable(*text)));
+}
+
 void check_issue(const IssueCommand& issue) {
   const conf::CertificateOptions& options = issue.options;
+  for (const auto* text : {&options.ca, &options.profile, &options.preferred_chain, &options.csr, &options.group,
+                           &options.pkcs12_password_file, &options.server, &options.credentials})
+    check_text(*text);
+  for (const auto* list : {&options.fallback_ca, &options.deploy_hooks})
+    for (const std::string& text : list->value_or(std::vector<std::string>())) check_text(text);
+  auto time = [](const std::optional<std::string>& text) {
+    return text ? base::parse_rfc3339(*text) : base::parse_rfc3339("");
+  };
+  auto from = time(options.not_before), until = time(options.not_after);
+  if (until && *until <= (from ? *from : base::SystemClock().wall()))
+    throw CLI::ValidationError("--not-after", from ? "it is not after --not-before" : "that time is past");
   if (!issue.batch.empty() && (!issue.names.empty() || !issue.cert_name.empty() || options.csr))
     throw CLI::ValidationError("--batch", "names, --cert-name and --csr are of one certificate, the file is of many");
   if (issue.batch.empty() && issue.names.empty() && !options.csr) throw CLI::RequiredError("NAME");
@@ -129,7 +161,7 @@ void add_issue(CLI::App& app, LineDraft& draft) {
   add_file_options(*command, issue.options);
   add_text(*command, "--server", "URL", issue.options.server,
            "publish through this remote countersignd instead of the one on this machine");
-  add_text(*command, "--credentials", "FILE", issue.options.credentials, "the registration for --server");
+  add_path(*command, "--credentials", issue.options.credentials, "the registration for --server");
   command->add_option("--batch", issue.batch, "issue many: the names of one certificate on each line; - = stdin")
       ->type_name("FILE");
   add_jobs(*command, issue.jobs, "with --batch: certificates at a time, up to 64 (default: 8)");

@@ -55,7 +55,7 @@ IssueReport::IssueReport(const Context& context, std::vector<std::string> titles
 IssueCallbacks IssueReport::callbacks() {
   return {[this](std::size_t item, const Step& step) { tell_step(item, step); },
           [this](std::size_t item, const std::string& warning) {
-            items_[item].warnings.emplace_back(warning);
+            if (context_.options.json) items_[item].warnings.emplace_back(warning);
             context_.terminal.warning(before(item) + warning);
           },
           [this](std::size_t item, const Attempt& attempt) { tell_attempt(item, attempt); },
@@ -76,7 +76,8 @@ std::string IssueReport::shortened(std::string text) const {
 
 void IssueReport::tell_step(std::size_t item, const Step& step) {
   const Terminal& terminal = context_.terminal;
-  items_[item].steps.push_back({{"name", step.name}, {"detail", step.detail}, {"ms", milliseconds(step.took)}});
+  if (context_.options.json)
+    items_[item].steps.push_back({{"name", step.name}, {"detail", step.detail}, {"ms", milliseconds(step.took)}});
   // The steps of many at once would say nothing.
   if (!items_[item].title.empty() && !context_.options.verbose) return;
   terminal.note(fmt::format("{}{} {:<{}}  {:>8}  {}", before(item), terminal.shade(Shade::Green, "✓"), step.name,
@@ -104,6 +105,9 @@ void IssueReport::tell_attempt(std::size_t item, const Attempt& attempt) {
 void IssueReport::tell_done(std::size_t item, const Result<IssueOutcome>& result) const {
   auto took =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - items_[item].began);
+  // Of many, each would say the same; the summary tells how many.
+  bool many = !items_[item].title.empty();
+  if (!result && many && result.error().code == ErrorCode::Interrupted) return;
   if (!result) return context_.terminal.error(before(item) + result.error().message);
   if (items_[item].title.empty()) return tell_outcome(*result, took);
   const Terminal& terminal = context_.terminal;
@@ -162,30 +166,37 @@ ExitStatus IssueReport::exit_status_of(const std::vector<Result<IssueOutcome>>& 
 }
 
 ExitStatus IssueReport::summarise(const std::vector<Result<IssueOutcome>>& results) const {
-  std::size_t issued = 0, unchanged = 0, failed = 0;
+  std::size_t issued = 0, unchanged = 0, rehearsed = 0, failed = 0, hooks_failed = 0;
   json::array certificates;
   for (std::size_t i = 0; i < results.size(); ++i) {
     const auto& result = results[i];
-    (!result ? failed : result->left_alone ? unchanged : issued) += 1;
+    (!result ? failed : result->rehearsed ? rehearsed : result->left_alone ? unchanged : issued) += 1;
+    if (result && !result->hook_failure.empty()) ++hooks_failed;
     if (!context_.options.json) continue;
     json::object document = this->document(i, result);
     document["name"] = items_[i].title;
     certificates.emplace_back(std::move(document));
   }
   const Terminal& terminal = context_.terminal;
-  terminal.note(
-      terminal.shade(Shade::Bold, fmt::format("{} issued, {} left alone, {} failed", issued, unchanged, failed)));
+  std::string line = rehearsed > 0 ? fmt::format("{} could be issued, {} failed", rehearsed, failed)
+                                   : fmt::format("{} issued, {} left alone, {} failed", issued, unchanged, failed);
+  if (hooks_failed > 0) line += fmt::format(", deploy hooks failed for {}", hooks_failed);
+  terminal.note(terminal.shade(Shade::Bold, line));
   for (std::size_t i = 0; i < results.size() && failed > 0; ++i)
     if (!results[i]) terminal.note(fmt::format("  {} {}", terminal.shade(Shade::Red, "failed"), items_[i].title));
   ExitStatus status = exit_status_of(results);
-  if (context_.options.json)
-    terminal.result(json::serialize(json::object{{"status", failed == 0              ? "done"
-                                                            : issued + unchanged > 0 ? "some failed"
-                                                                                     : "failed"},
-                                                 {"issued", issued},
-                                                 {"unchanged", unchanged},
-                                                 {"failed", failed},
-                                                 {"certificates", std::move(certificates)}}));
+  if (!context_.options.json) return status;
+  const char* word = status == ExitStatus::Done          ? "done"
+                     : status == ExitStatus::SomeFailed  ? "some failed"
+                     : status == ExitStatus::Interrupted ? "interrupted"
+                                                         : "failed";
+  terminal.result(json::serialize(json::object{{"status", word},
+                                               {"issued", issued},
+                                               {"unchanged", unchanged},
+                                               {"rehearsed", rehearsed},
+                                               {"failed", failed},
+                                               {"hooks_failed", hooks_failed},
+                                               {"certificates", std::move(certificates)}}));
   return status;
 }
 

@@ -25,6 +25,8 @@ const char* status_word(Status status) {
       return "due";
     case Status::Renewed:
       return "renewed";
+    case Status::Deployed:
+      return "deployed";
     case Status::Failed:
       return "failed";
     case Status::NotDue:
@@ -39,8 +41,13 @@ const char* status_word(Status status) {
   return "nothing";
 }
 
+const char* due_word(const RenewItem& item) {
+  return item.request && item.request->when_valid == WhenValid::RunHooks ? "runs its hooks again" : "due";
+}
+
 struct Counts {
-  std::size_t renewed = 0, failed = 0, not_due = 0, held_back = 0;
+  std::size_t renewed = 0, deployed = 0, failed = 0, not_due = 0, held_back = 0;
+  std::size_t stuck = 0;  // of those held back: due, and not renewed because they failed
   bool interrupted = false;
   std::size_t hook_failures = 0;
 };
@@ -49,11 +56,13 @@ Counts counts_of(const std::vector<RenewItem>& items) {
   Counts counts;
   for (const RenewItem& item : items) {
     counts.renewed += item.status == Status::Renewed ? 1 : 0;
+    counts.deployed += item.status == Status::Deployed ? 1 : 0;
     counts.failed += item.status == Status::Failed ? 1 : 0;
     counts.not_due += item.status == Status::NotDue ? 1 : 0;
     counts.held_back += item.status == Status::HeldBack ? 1 : 0;
+    counts.stuck += item.status == Status::HeldBack && !item.can_wait ? 1 : 0;
     if (!item.result) continue;
-    if (*item.result && !(*item.result)->hook_failure.empty()) ++counts.hook_failures;
+    if (item.status == Status::Renewed && !(*item.result)->hook_failure.empty()) ++counts.hook_failures;
     if (!*item.result && item.result->error().code == ErrorCode::Interrupted) counts.interrupted = true;
   }
   return counts;
@@ -61,9 +70,11 @@ Counts counts_of(const std::vector<RenewItem>& items) {
 
 ExitStatus exit_status_of(const Counts& counts) {
   if (counts.interrupted) return ExitStatus::Interrupted;
-  std::size_t bad = counts.failed + counts.hook_failures;
+  // What failed lately and is not tried now fails as before: whoever watches over it must not see it well in between.
+  std::size_t bad = counts.failed + counts.hook_failures + counts.stuck;
   if (bad == 0) return ExitStatus::Done;
-  return bad < counts.renewed + counts.failed ? ExitStatus::SomeFailed : ExitStatus::Failed;
+  std::size_t all = counts.renewed + counts.deployed + counts.failed + counts.stuck;
+  return bad < all ? ExitStatus::SomeFailed : ExitStatus::Failed;
 }
 
 const char* outcome_word(ExitStatus status) {
@@ -130,7 +141,7 @@ Result<ExitStatus> Round::run(const conf::Config& config) {
 
 bool Round::has_news() const {
   return std::any_of(items_.begin(), items_.end(), [](const RenewItem& item) {
-    return item.status == Status::Renewed || item.status == Status::Failed;
+    return item.status == Status::Renewed || item.status == Status::Deployed || item.status == Status::Failed;
   });
 }
 
@@ -149,7 +160,7 @@ void Round::tell_plan() {
     tell_explanation(item);
     switch (item.status) {
       case Status::Due:
-        terminal.note(fmt::format("{}: due: {}", item.cert_name, reason));
+        terminal.note(fmt::format("{}: {}: {}", item.cert_name, due_word(item), reason));
         break;
       case Status::Failed:
         terminal.error(fmt::format("{}: {}", item.cert_name, harmless(item.reason, LineEnds::Keep)));
@@ -164,6 +175,7 @@ void Round::tell_plan() {
               fmt::format("{}: not due before {}: {}", item.cert_name, base::format_rfc3339(*item.next), reason));
         break;
       case Status::Renewed:
+      case Status::Deployed:
       case Status::Busy:
       case Status::Nothing:
         if (telling_ == Telling::News || (++shown > kShownItems && !context_.options.verbose)) break;
@@ -181,6 +193,7 @@ void Round::tell_end(const Counts& counts) {
   }
   for (const RenewItem& item : items_) tell_explanation(item);
   std::string text = fmt::format("{} renewed, {} not due", counts.renewed, counts.not_due);
+  if (counts.deployed > 0) text += fmt::format(", {} deployed", counts.deployed);
   if (counts.failed > 0) text += fmt::format(", {} failed", counts.failed);
   if (counts.held_back > 0) text += fmt::format(", {} held back", counts.held_back);
   terminal.note(terminal.shade(Shade::Bold, text));
@@ -206,6 +219,7 @@ json::object Round::document(const Counts& counts, const IssueReport& report) co
   }
   return {{"status", outcome_word(exit_status_of(counts))},
           {"renewed", counts.renewed},
+          {"deployed", counts.deployed},
           {"failed", counts.failed},
           {"not_due", counts.not_due},
           {"held_back", counts.held_back},

@@ -98,6 +98,20 @@ Result<Post::Signer> choose_signer(const Context& context, const fs::path& acme,
   return Post::Signer::Account;
 }
 
+// With `reuse_key`, or a CSR of one's own, several certificates have the same key.
+std::string others_of_key(const fs::path& acme, const Target& target) {
+  std::string others;
+  auto store = CertificateStore::open(acme);
+  if (!store) return others;
+  auto names = certificate_names(acme);
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    if (name == target.name || revocation_mark(store->live(name))) continue;
+    auto other = find_certificate(acme, name);
+    if (other && other->chain.has_key_of(target.chain)) others += (others.empty() ? "" : ", ") + name;
+  }
+  return others;
+}
+
 struct Done {
   Revoked revoked;
   std::string directory_url;
@@ -133,7 +147,8 @@ Result<void> mark(const fs::path& acme, const RevokeCommand& command, const Targ
   return mark_revoked(store->live(target.name), mark);
 }
 
-void tell(const Context& context, const RevokeCommand& command, const Target& target, const Done& done) {
+void tell(const Context& context, const RevokeCommand& command, const fs::path& acme, const Target& target,
+          const Done& done) {
   const Terminal& terminal = context.terminal;
   std::string which = target.name.empty() ? command.certificate_file : target.name;
   bool now = done.revoked == Revoked::Now;
@@ -144,6 +159,11 @@ void tell(const Context& context, const RevokeCommand& command, const Target& ta
   if (is_compromised(command))
     terminal.warning(fmt::format(
         "its key must not be used again, wherever it is; issue with a new one: countersign issue --force{}", names));
+  if (std::string others = is_compromised(command) ? others_of_key(acme, target) : ""; !others.empty())
+    terminal.warning(
+        fmt::format("other certificates have the same key, and are still good: {}; `revoke` and `issue "
+                    "--force` them, too",
+                    others));
   if (!context.options.json) return;
   json::array list;
   for (const std::string& name : target.chain.names()) list.emplace_back(name);
@@ -186,7 +206,7 @@ ExitStatus run(const Context& context, const RevokeCommand& command) {
                       "replaces it",
                       marked.error().message));
   }
-  tell(context, command, *target, *done);
+  tell(context, command, acme, *target, *done);
   return ExitStatus::Done;
 }
 

@@ -2,6 +2,7 @@
 #include "base/log.hpp"
 #include "conf/load.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -35,6 +36,13 @@ ExitStatus run_program(const std::vector<std::string>& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   auto line = parse_command_line(arguments);
   if (!line) {
+    bool json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+    if (json && line.error().status == ExitStatus::Usage) {
+      // What is told to people has one line for each problem, and a hint at the end.
+      std::string text = line.error().err;
+      while (!text.empty() && text.back() == '\n') text.pop_back();
+      line.error().out = error_document({base::ErrorCode::Usage, text}) + "\n";
+    }
     std::fputs(line.error().out.c_str(), stdout);
     std::fputs(line.error().err.c_str(), stderr);
     return line.error().status;

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -20,10 +21,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kBegin{5'000};  // a daemon under load
-// Queries, an interruption and the end wake the thread at once, but for an interruption that was nobody's while an
-// Uninterrupted lived: its waiters hear of that after this.
-constexpr milliseconds kQuiet{250};
-constexpr milliseconds kInterruptedPause{20};
+constexpr milliseconds kQuiet{1'000};  // only a bound: queries, an interruption and the end wake the thread at once
 // The daemon tells its queries every two milliseconds; beyond this, what comes is somebody else's.
 constexpr milliseconds kOnTheWay{20};
 constexpr std::size_t kManyOwn = 10'000;
@@ -69,7 +67,6 @@ struct QuestionLog::State {
   std::unordered_map<Name, Own> own;
   bool follows = true;
   bool stopping = false;
-  std::condition_variable stopped;
   std::thread thread;
 };
 
@@ -77,7 +74,9 @@ void QuestionLog::State::wake_all() {
   for (Waiter* waiter : waiters) waiter->wake.notify_one();
 }
 
+// An interruption ends the waiting of those whom it concerns; the others, who clean up, are followed for.
 void QuestionLog::State::follow() {
+  std::optional<Uninterrupted> shield;
   for (;;) {
     auto queries = stream.wait(kQuiet);
     std::unique_lock lock(mutex);
@@ -86,8 +85,8 @@ void QuestionLog::State::follow() {
     if (stream.ended()) follows = false;
     if (!interrupted()) continue;
     wake_all();
-    // The signal's descriptor stays readable: without a pause this would spin while the program cleans up.
-    stopped.wait_for(lock, kInterruptedPause, [this] { return stopping; });
+    // The signal's descriptor stays readable: this would spin.
+    shield.emplace();
   }
 }
 
@@ -134,7 +133,6 @@ QuestionLog::~QuestionLog() {
     std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
-  state_->stopped.notify_all();
   state_->stream.stop();
   state_->thread.join();
 }

@@ -21,6 +21,35 @@ bool has_any(std::string_view text, std::initializer_list<std::string_view> part
 
 namespace {
 
+bool is_of_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '*';
+}
+
+// Domain names are words of strangers: that _acme-challenge.dnssec-lab.example does not exist says nothing of DNSSEC.
+// Whatever has a dot inside goes, because CAs also speak of parents and of name servers; of `names` those without, too;
+// and addresses of web pages.
+std::string without_names(const std::string& text, const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    if (std::string_view(text).substr(at).starts_with("https://")) {
+      at = std::min(text.find_first_of(" \t\r\n\"'", at), text.size());
+      continue;
+    }
+    std::size_t end = at;
+    while (end < text.size() && is_of_name(text[end])) ++end;
+    if (end == at) {
+      out += text[at++];
+      continue;
+    }
+    std::string word = text.substr(at, end - at);
+    at = end;
+    while (word.ends_with('.')) word.pop_back();
+    bool is_name = word.find('.') != std::string::npos || std::find(names.begin(), names.end(), word) != names.end();
+    if (!is_name) out += word;
+  }
+  return out;
+}
+
 // Pebble's numbers: `DNS lookup for "x" returned an unsuccessful response: '\x03'`, or "3".
 bool says_rcode(const std::string& text, unsigned rcode) {
   std::size_t at = text.find("unsuccessful response:");
@@ -56,8 +85,12 @@ Cause unauthorized_cause(const std::string& text) {
 
 }  // namespace
 
-Cause cause_of(const Problem& problem) {
-  std::string text = lowered(problem.detail.empty() ? problem.title : problem.detail);
+std::string words_of(const Problem& problem, const std::vector<std::string>& names) {
+  return without_names(lowered(problem.detail.empty() ? problem.title : problem.detail), names);
+}
+
+Cause cause_of(const Problem& problem, const std::vector<std::string>& names) {
+  std::string text = words_of(problem, names);
   if (problem.is("rateLimited")) return Cause::RateLimited;
   if (problem.is("caa")) return Cause::Caa;
   if (has_any(text, {"looking up caa", "while processing caa", "rechecking caa"}))
@@ -72,7 +105,8 @@ Cause cause_of(const Problem& problem) {
   if (problem.is("rejectedIdentifier") || problem.is("unsupportedIdentifier")) return Cause::Rejected;
   if (problem.is("malformed") && has_any(text, {"accounturi", "persistuntil", "issue-value"})) return Cause::Persist;
   if (problem.is("accountDoesNotExist") || problem.is("externalAccountRequired") || problem.is("userActionRequired") ||
-      problem.is("badPublicKey") || problem.is("invalidContact"))
+      problem.is("badPublicKey") || problem.is("invalidContact") || problem.is("unsupportedContact") ||
+      problem.is("agreementRequired"))
     return Cause::Account;
   if (problem.is("serverInternal") || problem.status >= 500) return Cause::Busy;
   return Cause::Unknown;

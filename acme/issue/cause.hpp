@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "acme/protocol/problem.hpp"
 
@@ -28,7 +29,10 @@ enum class Cause {
   Account,
   Unknown,
 };
-[[nodiscard]] Cause cause_of(const Problem& problem);
+// `names`: those that the CA may speak of, in lower case, without `*.`; they are no part of what it says.
+[[nodiscard]] Cause cause_of(const Problem& problem, const std::vector<std::string>& names);
+// What it says, in lower case, without names.
+[[nodiscard]] std::string words_of(const Problem& problem, const std::vector<std::string>& names);
 
 [[nodiscard]] std::string lowered(std::string_view text);
 [[nodiscard]] bool has(std::string_view text, std::string_view part);

@@ -148,7 +148,7 @@ Result<Credentials> Credentials::load(const std::filesystem::path& file) {
     return fail(ErrorCode::Denied,
                 "the credentials \"{0}\" are open to everybody on this machine (mode {1:04o}); run: chmod 600 \"{0}\"",
                 file.string(), static_cast<unsigned>(status.st_mode & 07777U));
-  auto text = base::read_file(file, kMaxFile);
+  auto text = base::read_regular_file(file, kMaxFile);
   if (!text) return fail(text.error().code, "cannot read the credentials: {}", text.error().message);
   auto credentials = parse(*text);
   if (!credentials)

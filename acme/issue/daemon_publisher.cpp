@@ -1,5 +1,7 @@
 #include "acme/issue/daemon_publisher.hpp"
 
+#include <system_error>
+
 #include "acme/check/fence.hpp"
 #include "acme/transport/interrupt.hpp"
 
@@ -58,14 +60,19 @@ Result<std::vector<std::string>> DaemonPublisher::await_visibility(const std::ve
 
 void DaemonPublisher::begin_log() {
   std::lock_guard lock(mutex_);
-  bool opening = log_.valid() && log_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+  bool opening = log_.valid() && log_.wait_for(std::chrono::seconds(0)) == std::future_status::timeout;
   if (opening) return;
   if (log_.valid() && log_.get() && log_.get()->follows()) return;
-  log_ = std::async(std::launch::async, [socket = socket_]() -> Log {
-           auto opened = QuestionLog::open(socket);
-           // Only a hint: without it the client polls by the clock.
-           return opened ? Log(*std::move(opened)) : nullptr;
-         }).share();
+  auto open = [socket = socket_]() -> Log {
+    auto opened = QuestionLog::open(socket);
+    // Only a hint: without it the client polls by the clock.
+    return opened ? Log(*std::move(opened)) : nullptr;
+  };
+  try {
+    log_ = std::async(std::launch::async, open).share();
+  } catch (const std::system_error&) {
+    log_ = std::async(std::launch::deferred, open).share();
+  }
 }
 
 DaemonPublisher::Log DaemonPublisher::log() {

@@ -4,10 +4,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <optional>
@@ -30,6 +32,13 @@ constexpr std::chrono::seconds kTermination{10};  // from SIGTERM to SIGKILL
 // Where the kernel has no pidfd (before 5.3), or a container's filter does not let it through.
 constexpr std::chrono::milliseconds kPollPeriod{20};
 constexpr std::size_t kShownCommand = 120;
+
+// What it was before raise_open_files(); 0 = as it is.
+std::atomic<rlim_t> hooks_open_files{0};
+
+// posix_spawn() cannot set a limit, and lowered here it would fail the other threads. So a shell lowers it and becomes
+// the hook's.
+constexpr const char* kWithLimit = "ulimit -S -n \"$1\"; exec /bin/sh -c -- \"$2\"";
 
 std::string joined(const std::vector<std::string>& names) {
   std::string out;
@@ -91,8 +100,13 @@ class Spawning {
 
   // errno of what failed, 0 when it runs.
   [[nodiscard]] int start(pid_t& child, std::string command, std::vector<std::string> environment) {
-    std::string shell = "sh", option = "-c", end_of_options = "--";
-    std::vector<char*> arguments{shell.data(), option.data(), end_of_options.data(), command.data(), nullptr};
+    std::vector<std::string> words{"sh", "-c", "--", std::move(command)};
+    if (rlim_t limit = hooks_open_files.load(); limit != 0)
+      words.insert(words.end() - 1, {kWithLimit, "sh", std::to_string(limit)});
+    std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
     std::vector<char*> variables;
     variables.reserve(environment.size() + 1);
     for (std::string& variable : environment) variables.push_back(variable.data());
@@ -113,14 +127,19 @@ std::optional<int> ended(pid_t child) {
   return got == child ? status : -1;
 }
 
+struct Ending {
+  int status = 0;            // as waitpid() has it
+  bool interrupted = false;  // by us
+};
+
 // Waits for the child; an interruption ends it.
-int await(pid_t child) {
+Ending await(pid_t child) {
   // The header of glibc 2.36 for it is none for C++.
   base::Descriptor end(static_cast<int>(::syscall(SYS_pidfd_open, child, 0U)));
   std::optional<Clock::time_point> kill_at;
   bool killed = false;
   for (;;) {
-    if (auto status = ended(child)) return *status;
+    if (auto status = ended(child)) return {*status, kill_at.has_value()};
     if (!kill_at && interrupted()) {
       ::kill(-child, SIGTERM);
       kill_at = Clock::now() + kTermination;
@@ -157,13 +176,21 @@ Result<void> run_hook(const std::string& command, const HookContext& context) {
   if (number == ENOENT) return fail(ErrorCode::Refused, "the hook \"{}\" cannot run: no /bin/sh", shown);
   if (number != 0)
     return fail(ErrorCode::Refused, "the hook \"{}\" cannot run: {}", shown, base::system_reason(number));
-  int status = await(child);
-  if (status == 0) return {};
-  if (interrupted()) return fail(ErrorCode::Interrupted, "interrupted in the hook \"{}\"", shown);
-  return fail(ErrorCode::Refused, "the hook \"{}\" failed: {}", shown, reason(status));
+  Ending ending = await(child);
+  if (ending.status == 0) return {};
+  if (ending.interrupted) return fail(ErrorCode::Interrupted, "interrupted in the hook \"{}\"", shown);
+  return fail(ErrorCode::Refused, "the hook \"{}\" failed: {}", shown, reason(ending.status));
 }
 
 }  // namespace
+
+void raise_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) hooks_open_files.store(before);
+}
 
 Result<void> run_hooks(const std::vector<std::string>& commands, const HookContext& context) {
   for (const std::string& command : commands)

@@ -18,6 +18,10 @@ struct HookContext {
   std::string error;                // of a failure hook
 };
 
+// Raises how many files this process may have open to all it can get; the hooks keep what it was before, as programs
+// that use select() fail beyond 1024.
+void raise_open_files();
+
 // Runs the hooks one after another with stdin from /dev/null and stdout to stderr. Its own process group; an
 // interruption is handed on as SIGTERM, and SIGKILL after 10 s. Error: Refused for the first that failed ("exit status
 // 3", "killed by signal 9", "no /bin/sh"), naming it; the rest is not run. Interrupted.

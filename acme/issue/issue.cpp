@@ -1,10 +1,9 @@
 #include "acme/issue/issue.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "acme/issue/hooks.hpp"
@@ -21,33 +20,25 @@ using base::Result;
 
 constexpr unsigned kMostJobs = 64;
 
-// Each certificate holds a lock until it is done.
-void allow_open_files() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 class Batch {
  public:
   Batch(const conf::Config& config, const std::vector<IssueRequest>& requests, const IssueCallbacks& callbacks,
         const IssueSurroundings& surroundings)
-      : house_{config, surroundings, CaSessions(config), FailureMemory(config.state_dir / "acme"), {}, {}, {}},
-        callbacks_(callbacks) {
+      : house_(config, surroundings, requests.size()), callbacks_(callbacks) {
     for (std::size_t i = 0; i < requests.size(); ++i)
       items_.push_back(std::make_unique<Item>(house_, requests[i], Steps(callbacks, i, speaking_)));
   }
 
   std::vector<Result<IssueOutcome>> run(unsigned jobs) {
     for_each_item(jobs, [](Item& item) {
-      auto prepared = item.run.prepare();
+      auto prepared = interrupted() ? Result<void>(fail(ErrorCode::Interrupted, "interrupted before it began"))
+                                    : item.run->prepare();
       if (!prepared) item.result = fail(prepared.error());
     });
     // Here every value of every certificate is published: a resolver that keeps an answer for a second must not have
     // been made to ask for a name before its last value was there.
     for_each_item(jobs, [](Item& item) {
-      if (!item.result) item.result = item.run.complete();
+      if (!item.result) item.result = item.run->complete();
     });
     std::vector<Result<IssueOutcome>> results;
     results.reserve(items_.size());
@@ -57,8 +48,11 @@ class Batch {
 
  private:
   struct Item {
-    Item(IssueHouse& house, const IssueRequest& request, Steps steps) : run(house, request, std::move(steps)) {}
-    IssueRun run;
+    Item(IssueHouse& house, const IssueRequest& request, Steps steps)
+        : rehearsal(request.rehearsal), holds(request.holds), run(std::in_place, house, request, std::move(steps)) {}
+    Rehearsal rehearsal;
+    Holds holds;
+    std::optional<IssueRun> run;  // until the result is there: it holds a lock
     std::optional<Result<IssueOutcome>> result;
     bool told = false;
   };
@@ -75,7 +69,12 @@ class Batch {
     std::size_t count = std::min<std::size_t>(std::clamp(jobs, 1U, kMostJobs), items_.size());
     if (count <= 1) return worker();
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < count; ++i) threads.emplace_back(worker);
+    try {
+      for (std::size_t i = 0; i < count; ++i) threads.emplace_back(worker);
+    } catch (const std::system_error&) {
+      // The system has no more threads to give: those that it gave do the work.
+      if (threads.empty()) worker();
+    }
     for (std::thread& thread : threads) thread.join();
   }
 
@@ -84,16 +83,19 @@ class Batch {
     Item& item = *items_[index];
     if (!item.result || item.told) return;
     item.told = true;
-    if (!*item.result) run_failure_hooks(item, (*item.result).error());
+    HookContext context = item.run->hook_context();
+    item.run.reset();
+    if (!*item.result) run_failure_hooks(item, (*item.result).error(), std::move(context));
     std::lock_guard lock(speaking_);
     if (callbacks_.on_done) callbacks_.on_done(index, *item.result);
   }
 
-  void run_failure_hooks(const Item& item, const base::Error& error) {
+  void run_failure_hooks(const Item& item, const base::Error& error, HookContext context) {
     const auto& hooks = house_.config.acme.failure_hooks;
-    // Nobody needs to be told of his own Ctrl-C, or of a wrong option.
-    if (hooks.empty() || error.code == ErrorCode::Interrupted || error.code == ErrorCode::Usage) return;
-    HookContext context = item.run.hook_context();
+    // Nobody needs to be told of his own Ctrl-C, of an option that he just typed, or that another run is at it.
+    bool typed = error.code == ErrorCode::Usage && item.holds != Holds::All;
+    bool own = error.code == ErrorCode::Interrupted || error.code == ErrorCode::Exists || typed;
+    if (hooks.empty() || own || item.rehearsal == Rehearsal::Yes) return;
     context.error = error.message;
     std::lock_guard lock(house_.hooks);
     auto run = run_hooks(hooks, context);
@@ -111,7 +113,7 @@ class Batch {
 std::vector<Result<IssueOutcome>> issue_with(const conf::Config& config, const std::vector<IssueRequest>& requests,
                                              unsigned jobs, const IssueCallbacks& callbacks,
                                              const IssueSurroundings& surroundings) {
-  allow_open_files();
+  raise_open_files();  // each certificate holds a lock until it is done
   return Batch(config, requests, callbacks, surroundings).run(jobs);
 }
 

@@ -15,9 +15,11 @@
 
 namespace countersign::acme {
 
-enum class WhenValid { LeaveAlone, IssueAgain };
+// RunHooks: left alone as long as it has not expired; only the deploy hooks that are still due run.
+enum class WhenValid { LeaveAlone, IssueAgain, RunHooks };
 // What a past failure does (state/failure_memory.hpp): a person who has mended something tries at once, a timer waits.
 // The CA's own "not before" holds for both; None is for who knows better (--force).
+// All also says that nobody is there: what is wrong with an option is news to somebody then.
 enum class Holds { None, CaOnly, All };
 enum class Rehearsal { No, Yes };  // Yes: everything but the order
 

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <mutex>
+#include <semaphore>
+#include <thread>
 
 #include "acme/issue/ca_sessions.hpp"
 #include "acme/issue/issue.hpp"
@@ -26,11 +28,20 @@ struct IssueSurroundings {
 
 // What the certificates of one issue() share.
 struct IssueHouse {
+  IssueHouse(const conf::Config& configuration, const IssueSurroundings& around, std::size_t how_many)
+      : config(configuration),
+        surroundings(around),
+        certificates(how_many),
+        cas(configuration),
+        failures(configuration.state_dir / "acme") {}
+
   const conf::Config& config;
   const IssueSurroundings& surroundings;
+  const std::size_t certificates;
   CaSessions cas;
   FailureMemory failures;
   std::mutex hooks;  // one hook at a time: they restart the same servers
+  std::counting_semaphore<> keys{static_cast<std::ptrdiff_t>(std::thread::hardware_concurrency() + 2)};
   std::once_flag before;
   base::Result<void> pre_hooks;  // what came of them
 };

@@ -57,11 +57,10 @@ Result<void> IssueRun::prepare() {
   if (leave_alone()) return {};
   sweep_leftovers();
   if (request_.rehearsal == Rehearsal::Yes) return rehearse();
-  std::call_once(house_.before, [this] { house_.pre_hooks = run_hooks(config_.acme.pre_hooks, {}); });
-  if (!house_.pre_hooks) return fail(house_.pre_hooks.error());
+  bool resuming = may_resume();
   // The CA's directory and the delegations have nothing to do with each other.
-  house_.cas.begin(ca(), asked_.size());
-  if (may_resume()) {
+  if (!resuming) house_.cas.begin(ca(), asked_.size());
+  if (resuming) {
     auto resumed = resume();
     if (!resumed) return fail(resumed.error());
     if (*resumed) return {};
@@ -116,7 +115,8 @@ Result<void> IssueRun::check_record() {
   }
   std::vector<std::string> names = texts_of(asked_);
   bool may_change = request_.cert_name_given || request_.when_valid == WhenValid::IssueAgain;
-  if (record_.archive.empty() || may_change || same_set(asked_names(record_), names)) return {};
+  bool same = same_set(asked_names(record_), names) || same_set(record_.names, names);
+  if (record_.archive.empty() || may_change || same) return {};
   return fail(
       ErrorCode::Usage,
       "the certificate \"{}\" exists with other names ({}); give --cert-name {} or --force to replace it by one for "
@@ -126,7 +126,7 @@ Result<void> IssueRun::check_record() {
 
 Result<void> IssueRun::choose_options() {
   const conf::Certificate* entry = find_entry(config_, cert_name_);
-  given_ = merged(entry != nullptr ? entry->options : record_.options, request_.options);
+  given_ = merged(entry != nullptr ? entry->options : last_options(record_), request_.options);
   options_ = resolved(config_.acme, given_);
   for (const std::string& name : options_.cas) {
     auto url = directory_url(name);
@@ -142,7 +142,16 @@ Result<void> IssueRun::choose_options() {
       return fail(ErrorCode::Usage, "the signing request \"{}\" is for other names ({}) than are asked for ({})",
                   options_.csr, joined(csr->names), joined(texts_of(asked_)));
     csr_ = *std::move(csr);
+    auto live = store_->live_chain(cert_name_);
+    if (revoked_ && revoked_->reason == RevocationReason::KeyCompromise && live && live->is_for(csr_->public_key))
+      return fail(ErrorCode::Usage, "the key of the signing request \"{}\" was revoked as compromised; make a new one",
+                  options_.csr);
   }
+  if (options_.challenge == conf::ChallengeType::DnsPersist01 && !options_.server.empty())
+    return fail(
+        ErrorCode::Usage,
+        "dns-persist-01 needs a record that stays for a year, which the API of a remote server cannot keep; run "
+        "it on the machine of the daemon, or use another --challenge");
   if (csr_ && options_.drop_failed)
     return fail(ErrorCode::Usage, "--drop-failed cannot be done with a signing request: its names are fixed");
   rights_.key_mode = options_.mode;
@@ -173,14 +182,16 @@ Result<void> IssueRun::read_password() {
 
 bool IssueRun::leave_alone() {
   if (request_.when_valid == WhenValid::IssueAgain || request_.rehearsal == Rehearsal::Yes || revoked_ ||
-      !same_set(asked_names(record_), texts_of(asked_)))
+      (!same_set(asked_names(record_), texts_of(asked_)) && !same_set(record_.names, texts_of(asked_))))
     return false;
   auto chain = store_->live_chain(cert_name_);
   std::vector<std::string> sorted = record_.names;
   std::sort(sorted.begin(), sorted.end());
   if (!chain || chain->names() != sorted) return false;
   if (csr_ && !chain->is_for(csr_->public_key)) return false;
-  if (base::SystemClock().wall() >= renewal_time(chain->not_before(), chain->not_after())) return false;
+  auto until = request_.when_valid == WhenValid::RunHooks ? chain->not_after()
+                                                          : renewal_time(chain->not_before(), chain->not_after());
+  if (base::SystemClock().wall() >= until) return false;
   if (std::find(cas_.begin(), cas_.end(), record_.directory_url) == cas_.end())
     steps_.warn(fmt::format("the certificate \"{}\" is from {}, not from {}; give --force to have a new one",
                             cert_name_, record_.directory_url, ca()));
@@ -188,17 +199,36 @@ bool IssueRun::leave_alone() {
     steps_.warn(fmt::format("the certificate \"{}\" was issued without {}; give --force to try again", cert_name_,
                             joined(record_.dropped)));
   sweep_leftovers();
+  keep_options();
   outcome_ = outcome(*chain);
   outcome_->ca = record_.directory_url;
   outcome_->left_alone = true;
+  // The run that issued it was stopped before they were through, or they failed.
+  if (record_.deploy_due) deploy(*outcome_);
   return true;
+}
+
+// What was asked for now is for the next issuance, where it is about the issuance.
+void IssueRun::keep_options() {
+  if (find_entry(config_, cert_name_) != nullptr) return;  // the configuration says it, not the record
+  conf::CertificateOptions next = given_;
+  next.not_before.reset();
+  next.not_after.reset();
+  if (next == record_.options) return;
+  record_.options = std::move(next);
+  save_record();
+  steps_.warn("the options that were given are kept for the next issuance; give --force to issue with them now");
 }
 
 // A run that was killed may have left its values behind.
 void IssueRun::sweep_leftovers() {
-  standing_before_ = record_.standing;
   if (record_.published.empty()) return;
-  auto removed = publisher_->withdraw(record_.published);
+  // Where that run put them; unusable credentials end as an error below.
+  IssueOptions place;
+  place.server = record_.server;
+  place.credentials = record_.credentials;
+  auto publisher = house_.surroundings.publisher(place);
+  auto removed = publisher ? (*publisher)->withdraw(record_.published) : Result<void>(fail(publisher.error()));
   if (!removed) {
     steps_.warn(fmt::format("values of an earlier run may still be served: {}", removed.error().message));
     leftovers_ = record_.published;
@@ -229,6 +259,8 @@ Result<void> IssueRun::rehearse() {
   record_.published = leftovers_;
   record_.published.insert(record_.published.end(), values.begin(), values.end());
   if (record_.archive.empty()) record_.names = texts_of(asked_);
+  record_.server = options_.server;
+  record_.credentials = options_.credentials;
   if (auto saved = store_->save(cert_name_, record_); !saved) return saved;
   auto published = publisher_->publish(values, std::nullopt);
   if (published) steps_.done("publish", counted(values.size(), "test value"));
@@ -277,7 +309,10 @@ Result<void> IssueRun::locate(const Session* session) {
   auto delegations = publisher_->locate(*where);
   if (!delegations) return fail(delegations.error());
   bool missing = std::any_of(delegations->begin(), delegations->end(), [](const Delegation& d) { return !d.zone; });
-  if (missing) return fail(missing_delegations(*delegations));
+  if (missing && !options_.drop_failed) return fail(missing_delegations(*delegations));
+  if (missing) {
+    if (auto dropped = drop_undelegated(*delegations); !dropped) return dropped;
+  }
   std::set<std::string> zones;
   for (const Delegation& delegation : *delegations) {
     if (!delegation.warning.empty()) steps_.warn(delegation.warning);
@@ -287,6 +322,29 @@ Result<void> IssueRun::locate(const Session* session) {
               fmt::format("{} into {}", counted(asked_.size(), "name"), joined({zones.begin(), zones.end()})));
   delegations_ = *std::move(delegations);
   delegations_for_ = account;
+  return {};
+}
+
+// One owner who takes a record away must not stop the renewal for all others.
+Result<void> IssueRun::drop_undelegated(std::vector<Delegation>& delegations) {
+  std::vector<Delegation> missing;
+  for (const Delegation& delegation : delegations)
+    if (!delegation.zone) missing.push_back(delegation);
+  std::vector<DnsIdentifier> kept;
+  std::vector<std::string> gone;
+  for (const DnsIdentifier& identifier : wanted_) {
+    bool lost = std::any_of(missing.begin(), missing.end(),
+                            [&](const Delegation& delegation) { return delegation.identifier == identifier; });
+    if (lost)
+      gone.push_back(identifier.text());
+    else
+      kept.push_back(identifier);
+  }
+  if (kept.empty()) return fail(missing_delegations(delegations));
+  if (!gone.empty()) steps_.warn(missing_delegations(missing).message + "; going on without " + joined(gone));
+  dropped_.insert(dropped_.end(), gone.begin(), gone.end());
+  wanted_ = std::move(kept);
+  std::erase_if(delegations, [](const Delegation& delegation) { return !delegation.zone; });
   return {};
 }
 

@@ -39,6 +39,8 @@ class IssueRun {
   [[nodiscard]] base::Result<void> choose_options();
   [[nodiscard]] base::Result<void> read_password();
   [[nodiscard]] bool leave_alone();
+  void keep_options();
+  [[nodiscard]] base::Result<void> drop_undelegated(std::vector<Delegation>& delegations);
   [[nodiscard]] base::Result<void> rehearse();
   void sweep_leftovers();
 
@@ -60,9 +62,13 @@ class IssueRun {
   void remember_failures(const Attempt& attempt);
   [[nodiscard]] bool drop_failed_names();
   [[nodiscard]] bool try_next_ca(const base::Error& error);
+  [[nodiscard]] bool another_ca_may_differ() const;
+  [[nodiscard]] const Attempt& attempt() const { return run_ ? run_->attempt() : refusal_; }
+  [[nodiscard]] base::Result<void> run_pre_hooks();
 
   // An interrupted run's order.
   [[nodiscard]] bool may_resume() const;
+  [[nodiscard]] bool is_worth_waiting_for() const;
   // True: it is done, outcome_ is set. An error ends the run.
   [[nodiscard]] base::Result<bool> resume();
   [[nodiscard]] base::Result<CertificateChain> resume_order();
@@ -70,9 +76,9 @@ class IssueRun {
   // The end.
   [[nodiscard]] base::Result<IssueOutcome> install(const CertificateChain& chain);
   [[nodiscard]] base::Result<void> write_files(const CertificateChain& chain);
-  [[nodiscard]] std::string deploy();
+  void deploy(IssueOutcome& out);
   void adopt_pending(const CertificateChain& chain);
-  void withdraw_standing(const std::vector<TxtValue>& before);
+  void withdraw_standing();
   [[nodiscard]] IssueOutcome outcome(const CertificateChain& chain) const;
   void discard_pending();
   void save_record();
@@ -98,8 +104,8 @@ class IssueRun {
   CertificateRecord record_;
   std::optional<RevocationMark> revoked_;  // what is live
   std::vector<TxtValue> leftovers_;        // of earlier runs, and not to be removed now
-  std::vector<TxtValue> standing_before_;
-  bool noted_ = false;  // this run wrote the record
+  std::vector<TxtValue> standing_now_;     // published by this run
+  bool noted_ = false;                     // this run wrote the record
 
   Publisher* publisher_ = nullptr;
   std::vector<std::string> cas_;  // directory URLs, tried in turn
@@ -113,7 +119,8 @@ class IssueRun {
   Stage stage_ = Stage::Here;
   Attempt refusal_;  // when the CA made no order
   std::unique_ptr<OrderRun> run_;
-  std::string failures_;  // of the CAs before this one
+  std::optional<Order> taken_up_;  // of an interrupted run, to go on with instead of a new one
+  std::string failures_;           // of the CAs before this one
 
   std::optional<IssueOutcome> outcome_;  // nothing is left to do
 };

@@ -30,28 +30,56 @@ bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
 
 }  // namespace
 
+// The order that is there must be what would be ordered now. Who insists (--force) gets a new one.
 bool IssueRun::may_resume() const {
-  return record_.pending && same_set(record_.pending->names, wanted_names()) &&
-         std::find(cas_.begin(), cas_.end(), record_.pending->directory_url) != cas_.end() &&
-         record_.pending->key_type == pending_key_type();
+  if (!record_.pending || request_.holds == Holds::None) return false;
+  const PendingOrder& pending = *record_.pending;
+  IssueOptions then = resolved(config_.acme, pending.options);
+  bool compromised = revoked_ && revoked_->reason == RevocationReason::KeyCompromise && options_.reuse_key;
+  return !compromised && same_set(asked_names(pending), wanted_names()) && pending.key_type == pending_key_type() &&
+         std::find(cas_.begin(), cas_.end(), pending.directory_url) != cas_.end() && then.profile == options_.profile &&
+         then.not_before == options_.not_before && then.not_after == options_.not_after;
+}
+
+// An order that its CA works on for hours, or that cannot be asked for, must not stand in the way for ever.
+bool IssueRun::is_worth_waiting_for() const {
+  auto created = base::parse_rfc3339(record_.pending->created);
+  bool young = created && base::SystemClock().wall() < *created + std::chrono::hours(1);
+  return young && cas_.size() == 1;
 }
 
 Result<bool> IssueRun::resume() {
   std::string url = record_.pending->directory_url;
   at_ = static_cast<std::size_t>(std::find(cas_.begin(), cas_.end(), url) - cas_.begin());
+  if (auto ran = run_pre_hooks(); !ran) return fail(ran.error());
+  std::erase_if(wanted_, [&](const DnsIdentifier& identifier) {
+    const auto& names = record_.pending->names;
+    return std::find(names.begin(), names.end(), identifier.text()) == names.end();
+  });
+  dropped_ = record_.pending->dropped;
   auto chain = resume_order();
   if (chain) {
+    end_attempt(nullptr);
     auto installed = install(*chain);
     if (!installed) return fail(installed.error());
     outcome_ = *std::move(installed);
     return true;
   }
-  at_ = 0;
-  if (!is_final(chain.error().code)) return fail(chain.error());
+  if (taken_up_) return false;
+  bool final = is_final(chain.error().code);
+  if (!final && (interrupted() || is_worth_waiting_for()))
+    return fail(chain.error().code, "{}; its order and key are kept: run it again to go on", chain.error().message);
   steps_.warn(fmt::format("the order that an earlier run left unfinished is given up: {}", chain.error().message));
   run_.reset();
-  discard_pending();
-  save_record();
+  wanted_ = asked_;
+  dropped_.clear();
+  at_ = 0;
+  // What may still come to something is only replaced by a new order (prepare_at).
+  if (final) {
+    discard_pending();
+    save_record();
+  }
+  house_.cas.begin(this->ca(), asked_.size());
   return false;
 }
 
@@ -63,8 +91,18 @@ Result<CertificateChain> IssueRun::resume_order() {
   if (session->account_url() != record_.pending->account_url)
     return fail(ErrorCode::NotFound, "order ({}): it is of the account {}", record_.pending->url,
                 record_.pending->account_url);
-  auto order = fetch_order(*session, record_.pending->url);
-  if (!order) return fail(order.error());
+  Problem problem;
+  auto order = fetch_order(*session, record_.pending->url, &problem);
+  if (!order) {
+    bool gone = problem.status == 404 || problem.is("malformed") || problem.is("unauthorized");
+    // A page of some proxy's is no news about the order: its certificate may be ready.
+    return fail(gone ? ErrorCode::NotFound : ErrorCode::Unavailable, "{}", order.error().message);
+  }
+  if (order->status == OrderStatus::Pending) {
+    // It was stopped before the CA got a request: nobody knows its key, and the rest is done as for a new order.
+    taken_up_ = *std::move(order);
+    return fail(ErrorCode::NotFound, "order ({}): its names are not proved yet", record_.pending->url);
+  }
   OrderNotes again;
   again.make_key = [csr = csr_, store = *store_, name = cert_name_, issuance = record_.pending->archive,
                     names = wanted_names()]() -> Result<KeyAndRequest> {
@@ -77,13 +115,19 @@ Result<CertificateChain> IssueRun::resume_order() {
     return KeyAndRequest{*std::move(key), *std::move(request), std::move(public_key)};
   };
   run_ = std::make_unique<OrderRun>(session, *publisher_, steps_, house_.surroundings.budgets);
-  return run_->resume(*std::move(order), {wanted_, {}, options_.challenge, options_.preferred_chain}, again);
+  return run_->resume(*std::move(order),
+                      {wanted_, {}, options_.challenge, options_.preferred_chain, {}, !options_.not_before.empty()},
+                      again);
 }
 
 // The pending order's certificate becomes the one that the record is about.
 void IssueRun::adopt_pending(const CertificateChain& chain) {
   PendingOrder pending = *std::exchange(record_.pending, std::nullopt);
   record_.names = std::move(pending.names);
+  record_.dropped = std::move(pending.dropped);
+  record_.options = std::move(pending.options);
+  record_.options.not_before.reset();  // they were about this one
+  record_.options.not_after.reset();
   record_.directory_url = std::move(pending.directory_url);
   record_.account_url = std::move(pending.account_url);
   record_.key_type = std::move(pending.key_type);
@@ -94,6 +138,7 @@ void IssueRun::adopt_pending(const CertificateChain& chain) {
   record_.serial = chain.serial();
   record_.issuer = chain.issuer();
   record_.renewal.reset();
+  record_.deploy_due = true;
 }
 
 Result<void> IssueRun::write_files(const CertificateChain& chain) {
@@ -111,10 +156,7 @@ Result<IssueOutcome> IssueRun::install(const CertificateChain& chain) {
   auto done = write_files(chain);
   if (done) {
     adopt_pending(chain);
-    record_.options = given_;
-    record_.options.not_before.reset();  // they were about this one
-    record_.options.not_after.reset();
-    record_.dropped = dropped_;
+    record_.deploy_due = !options_.deploy_hooks.empty();
     done = store_->switch_live(cert_name_, record_);
     if (!done && store_->is_live(cert_name_, record_.archive)) {
       steps_.warn(fmt::format("the certificate is installed, but that cannot be noted: {}", done.error().message));
@@ -129,23 +171,27 @@ Result<IssueOutcome> IssueRun::install(const CertificateChain& chain) {
                 done.error().message);
   }
   steps_.done("install", store_->live(cert_name_).string());
-  withdraw_standing(standing_before_);
-  std::string hook_failure = deploy();
+  withdraw_standing();
   IssueOutcome out = outcome(chain);
-  out.hook_failure = std::move(hook_failure);
+  deploy(out);
+  out.warnings = steps_.warnings();
   return out;
 }
 
-// The records of dns-persist-01 that newer ones have taken the place of.
-void IssueRun::withdraw_standing(const std::vector<TxtValue>& before) {
+// The records of dns-persist-01 that newer ones have taken the place of, or that nothing needs any more.
+void IssueRun::withdraw_standing() {
+  auto issuer = [](const TxtValue& value) { return value.value.substr(0, value.value.find(';')); };
   std::vector<TxtValue> old, kept;
   for (const TxtValue& value : record_.standing) {
-    auto same = [&](const TxtValue& other) { return other.name == value.name && other.value == value.value; };
-    bool was_there = std::any_of(before.begin(), before.end(), same);
-    (was_there ? old : kept).push_back(value);
+    bool is_new = std::any_of(standing_now_.begin(), standing_now_.end(),
+                              [&](const TxtValue& now) { return now.name == value.name && now.value == value.value; });
+    bool replaced = std::any_of(standing_now_.begin(), standing_now_.end(), [&](const TxtValue& now) {
+      return now.name == value.name && issuer(now) == issuer(value);
+    });
+    bool useless = options_.challenge != conf::ChallengeType::DnsPersist01;
+    (useless || (replaced && !is_new) ? old : kept).push_back(value);
   }
-  // None was published this time: the CA did not ask.
-  if (old.empty() || kept.empty()) return;
+  if (old.empty()) return;
   Uninterrupted shield;
   if (auto removed = publisher_->withdraw(old); !removed) {
     steps_.warn(fmt::format("old records of dns-persist-01 are still served: {}", removed.error().message));
@@ -155,18 +201,24 @@ void IssueRun::withdraw_standing(const std::vector<TxtValue>& before) {
   save_record();
 }
 
-// "" when all went well.
-std::string IssueRun::deploy() {
-  if (options_.deploy_hooks.empty()) return {};
-  HookContext context = hook_context();
-  std::lock_guard lock(house_.hooks);
-  auto run = run_hooks(options_.deploy_hooks, context);
-  if (run) {
+void IssueRun::deploy(IssueOutcome& out) {
+  if (!options_.deploy_hooks.empty()) {
+    HookContext context = hook_context();
+    std::lock_guard lock(house_.hooks);
+    auto run = run_hooks(options_.deploy_hooks, context);
+    if (!run) {
+      out.hook_failure = run.error().message;
+      steps_.warn(
+          fmt::format("a deploy hook failed, the certificate is installed all the same: {}; the next run tries the "
+                      "hooks again",
+                      run.error().message));
+      return;
+    }
     steps_.done("deploy", counted(options_.deploy_hooks.size(), "hook"));
-    return {};
   }
-  steps_.warn(fmt::format("a deploy hook failed, the certificate is installed all the same: {}", run.error().message));
-  return run.error().message;
+  if (!record_.deploy_due) return;
+  record_.deploy_due = false;
+  save_record();
 }
 
 IssueOutcome IssueRun::outcome(const CertificateChain& chain) const {

@@ -1,6 +1,7 @@
 // The orders of one certificate's run: placing them, and what comes after one that failed.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "acme/issue/issue_run.hpp"
 #include "acme/protocol/csr.hpp"
@@ -16,7 +17,7 @@ using base::fail;
 using base::Result;
 
 // The problem is the CA's own, or its policy's: another CA may well say yes.
-bool another_ca_may_differ(const Problem& problem) {
+bool is_cas_own(const Problem& problem) {
   for (const char* type : {"caa", "rejectedIdentifier", "rateLimited", "serverInternal", "userActionRequired",
                            "externalAccountRequired", "unsupportedIdentifier", "invalidProfile"})
     if (problem.is(type)) return true;
@@ -26,6 +27,18 @@ bool another_ca_may_differ(const Problem& problem) {
 bool failed(const NameAttempt& name) {
   return name.problem || (!name.status.empty() && name.status != "valid" && name.status != "pending");
 }
+
+// RSA keys take seconds: no more at a time than there is work for.
+class KeyTurn {
+ public:
+  explicit KeyTurn(std::counting_semaphore<>& keys) : keys_(keys) { keys_.acquire(); }
+  ~KeyTurn() { keys_.release(); }
+  KeyTurn(const KeyTurn&) = delete;
+  KeyTurn& operator=(const KeyTurn&) = delete;
+
+ private:
+  std::counting_semaphore<>& keys_;
+};
 
 std::string listed(const std::vector<std::string>& names) {
   std::string out;
@@ -47,8 +60,12 @@ Result<void> IssueRun::place_order() {
 
 Result<void> IssueRun::check_hold(const std::string& ca) {
   if (request_.holds == Holds::None) return {};
-  auto hold = house_.failures.hold(ca, wanted_names(), base::SystemClock().wall());
-  if (!hold || (request_.holds == Holds::CaOnly && !hold->said_by_ca)) return {};
+  auto now = base::SystemClock().wall();
+  auto kind = request_.holds == Holds::CaOnly ? FailureMemory::HoldKind::SaidByCa : FailureMemory::HoldKind::Any;
+  auto hold = house_.failures.hold(ca, wanted_names(), now, kind);
+  if (!hold) return {};
+  // A name that has to wait for its own failures must not fail at the next CA, too.
+  if (!hold->said_by_ca) stage_ = Stage::Here;
   return fail(ErrorCode::Unavailable,
               "\"{}\" failed at {} ({}); nothing is ordered there before {}, so that the CA's limits are not spent; "
               "`countersign issue --force` tries all the same",
@@ -68,6 +85,7 @@ Result<void> IssueRun::prepare_at(const std::string& ca) {
   // The CA's directory is on its way meanwhile.
   stage_ = Stage::Here;
   if (auto located = locate(session.get()); !located) return located;
+  if (auto ran = run_pre_hooks(); !ran) return ran;
   stage_ = Stage::Ca;
   auto placed = order(session);
   if (!placed) return fail(placed.error());
@@ -77,8 +95,12 @@ Result<void> IssueRun::prepare_at(const std::string& ca) {
                                  ca,
                                  session->account_url(),
                                  pending_key_type(),
-                                 CertificateStore::new_issuance(base::SystemClock().wall())};
-  OrderPlan plan{wanted_, {}, options_.challenge, options_.preferred_chain};
+                                 CertificateStore::new_issuance(base::SystemClock().wall()),
+                                 base::format_rfc3339(base::SystemClock().wall()),
+                                 dropped_,
+                                 given_};
+  OrderPlan plan{
+      wanted_, {}, options_.challenge, options_.preferred_chain, record_.standing, !options_.not_before.empty()};
   for (const Delegation& delegation : delegations_)
     if (std::find(wanted_.begin(), wanted_.end(), delegation.identifier) != wanted_.end())
       plan.delegations.push_back(delegation);
@@ -92,6 +114,10 @@ Result<Order> IssueRun::order(std::shared_ptr<Session>& session) {
   if (!access) return fail(access.error());
   session = access->session;
   if (!access->account.empty()) steps_.done("account", access->account);
+  if (taken_up_) {
+    steps_.done("order", fmt::format("going on with {}, which an earlier run left unfinished", taken_up_->url));
+    return *std::exchange(taken_up_, std::nullopt);
+  }
   auto placed = ask_for_order(*session);
   if (placed || placed.error().code != ErrorCode::NotFound) return placed;
   steps_.warn(fmt::format("the CA does not know the account {} any more", session->account_url()));
@@ -101,7 +127,9 @@ Result<Order> IssueRun::order(std::shared_ptr<Session>& session) {
   if (!again->account.empty()) steps_.done("account", again->account);
   if (options_.challenge == conf::ChallengeType::DnsAccount01) {
     // The names belong to the account.
+    stage_ = Stage::Here;
     if (auto located = locate(session.get()); !located) return fail(located.error());
+    stage_ = Stage::Ca;
   }
   return ask_for_order(*session);
 }
@@ -112,7 +140,8 @@ Result<Order> IssueRun::ask_for_order(Session& session) {
   Problem problem;
   auto placed = new_order(session, *wanted, &problem);
   // RFC 9773 §5: 409 alreadyReplaced. One CA has another name for it, and one fails (5xx) over some serial numbers.
-  bool replaced = problem.is("alreadyReplaced") || problem.status == 409 || problem.status >= 500;
+  bool replaced =
+      problem.is("alreadyReplaced") || problem.status == 409 || problem.status == 404 || problem.status >= 500;
   if (!placed && replaced && !wanted->replaces.empty()) {
     // Once more, as an order like any other.
     wanted->replaces.clear();
@@ -154,7 +183,9 @@ Result<NewOrder> IssueRun::wanted_order(const Session& session) {
   std::vector<std::string> offered;
   for (const auto& [name, description] : profiles) offered.push_back(name);
   std::string offer = offered.empty() ? "it has none" : "it has " + listed(offered);
-  if (at_ == 0) return fail(ErrorCode::Usage, "the CA {} has no profile \"{}\"; {}", ca(), options_.profile, offer);
+  if (at_ == 0)
+    return fail(request_.holds == Holds::All ? ErrorCode::Refused : ErrorCode::Usage,
+                "the CA {} has no profile \"{}\"; {}", ca(), options_.profile, offer);
   // The wish was about another CA.
   steps_.warn(fmt::format("{} has no profile \"{}\"; {}", ca(), options_.profile, offer));
   return wanted;
@@ -189,8 +220,9 @@ std::function<Result<KeyAndRequest>()> IssueRun::key_maker() const {
   bool compromised = revoked_ && revoked_->reason == RevocationReason::KeyCompromise;
   bool reuse = options_.reuse_key && !compromised && !record_.archive.empty() &&
                record_.key_type == key_type_text(options_.key_type);
-  return [store = *store_, name = cert_name_, issuance, type = options_.key_type, rights = rights_,
+  return [&house = house_, store = *store_, name = cert_name_, issuance, type = options_.key_type, rights = rights_,
           names = wanted_names(), old = reuse ? record_.archive : std::string()]() -> Result<KeyAndRequest> {
+    KeyTurn turn(house.keys);
     auto key = old.empty() ? PrivateKey::generate(type) : store.read_key(name, old);
     if (!key) return fail(key.error());
     if (auto written = store.write_key(name, issuance, *key, rights); !written) return fail(written.error());
@@ -207,8 +239,14 @@ OrderNotes IssueRun::notes() {
   notes.note = [this](const std::vector<TxtValue>& passing, const std::vector<TxtValue>& standing) {
     record_.published = leftovers_;
     record_.published.insert(record_.published.end(), passing.begin(), passing.end());
-    record_.standing = standing_before_;
-    record_.standing.insert(record_.standing.end(), standing.begin(), standing.end());
+    // Also those of an order before: they are served, and have to be removed at some time.
+    for (const TxtValue& value : standing) {
+      auto same = [&](const TxtValue& other) { return other.name == value.name && other.value == value.value; };
+      if (std::none_of(record_.standing.begin(), record_.standing.end(), same)) record_.standing.push_back(value);
+      if (std::none_of(standing_now_.begin(), standing_now_.end(), same)) standing_now_.push_back(value);
+    }
+    record_.server = options_.server;
+    record_.credentials = options_.credentials;
     if (record_.archive.empty()) record_.names = wanted_names();
     noted_ = true;
     return store_->save(cert_name_, record_);
@@ -222,9 +260,11 @@ Result<void> IssueRun::after_failure(base::Error error) {
   if (may_resume)
     return fail(error.code, "{}{}; its order and key are kept: run it again to go on", failures_, error.message);
   // Nothing of the CA's: the daemon, the disk, a person, or the names' own delegations.
-  bool local = stage_ == Stage::Here || error.code == ErrorCode::Interrupted || error.code == ErrorCode::Usage ||
-               error.code == ErrorCode::Io || error.code == ErrorCode::Full || error.code == ErrorCode::Denied ||
-               interrupted();
+  bool local = stage_ == Stage::Here || (run_ && run_->failed_here()) || error.code == ErrorCode::Interrupted ||
+               error.code == ErrorCode::Usage || error.code == ErrorCode::Io || error.code == ErrorCode::Full ||
+               error.code == ErrorCode::Denied || interrupted();
+  // Where only this CA objects, the next one may take all names.
+  if (!local && another_ca_may_differ() && try_next_ca(error)) return {};
   if (!local && drop_failed_names()) return {};
   if (!local && try_next_ca(error)) return {};
   return fail(error.code, "{}{}", failures_, error.message);
@@ -234,15 +274,15 @@ Result<void> IssueRun::after_failure(base::Error error) {
 void IssueRun::end_attempt(const base::Error* error) {
   bool ordered = run_ != nullptr;
   if (ordered) {
-    if (run_->withdraw()) record_.published = leftovers_;
+    if (!run_->withdraw()) leftovers_.insert(leftovers_.end(), run_->published().begin(), run_->published().end());
+    record_.published = leftovers_;
     if (error != nullptr && !run_->may_resume()) discard_pending();
     if (error != nullptr && noted_) save_record();
   }
-  const Attempt& attempt = ordered ? run_->attempt() : refusal_;
-  if (attempt.ca.empty()) return;
-  steps_.tried(attempt);
+  if (attempt().ca.empty()) return;
+  steps_.tried(attempt());
   if (error != nullptr)
-    remember_failures(attempt);
+    remember_failures(attempt());
   else if (auto forgotten = house_.failures.succeeded(ca(), wanted_names()); !forgotten)
     steps_.warn(forgotten.error().message);
 }
@@ -252,15 +292,21 @@ void IssueRun::remember_failures(const Attempt& attempt) {
   Result<void> noted;
   for (const NameAttempt& name : attempt.names) {
     if (!failed(name)) continue;
-    std::string reason = name.problem ? name.problem->describe() : "its authorization is " + name.status;
+    std::string reason = name.problem ? name.problem->summary() : "its authorization is " + name.status;
     auto until = name.problem ? name.problem->try_again(now) : std::nullopt;
     auto done = house_.failures.failed(ca(), {name.name}, reason, now, until);
     if (!done) noted = done;
   }
+  // The order as a whole: a limit, or a refusal that does not say which name it is about.
+  bool none_failed = std::none_of(attempt.names.begin(), attempt.names.end(), failed);
   bool limited = attempt.problem && (attempt.problem->is("rateLimited") || attempt.problem->status == 429);
-  if (limited) {
+  bool refused = attempt.problem && none_failed && attempt.problem->code() == ErrorCode::Refused;
+  if (limited || refused) {
     auto until = attempt.problem->try_again(now);
-    auto done = house_.failures.failed(ca(), wanted_names(), attempt.problem->describe(), now, until);
+    std::vector<std::string> others;
+    for (const NameAttempt& name : attempt.names)
+      if (!failed(name)) others.push_back(name.name);
+    auto done = house_.failures.failed(ca(), others, attempt.problem->summary(), now, until);
     if (!done) noted = done;
   }
   if (!noted) steps_.warn(noted.error().message);
@@ -268,9 +314,8 @@ void IssueRun::remember_failures(const Attempt& attempt) {
 
 bool IssueRun::drop_failed_names() {
   if (!options_.drop_failed) return false;
-  const Attempt& attempt = run_ ? run_->attempt() : refusal_;
   std::set<std::string> bad;
-  for (const NameAttempt& name : attempt.names)
+  for (const NameAttempt& name : attempt().names)
     if (failed(name)) bad.insert(name.name);
   if (bad.empty() || bad.size() >= wanted_.size()) return false;
   std::vector<DnsIdentifier> kept;
@@ -286,20 +331,32 @@ bool IssueRun::drop_failed_names() {
   return true;
 }
 
+bool IssueRun::another_ca_may_differ() const {
+  if (attempt().problem && is_cas_own(*attempt().problem)) return true;
+  return std::any_of(attempt().names.begin(), attempt().names.end(),
+                     [](const NameAttempt& name) { return name.problem && is_cas_own(*name.problem); });
+}
+
 bool IssueRun::try_next_ca(const base::Error& error) {
   if (at_ + 1 >= cas_.size()) return false;
-  const Attempt& attempt = run_ ? run_->attempt() : refusal_;
-  bool names_failed = false, may_differ = attempt.problem && another_ca_may_differ(*attempt.problem);
-  for (const NameAttempt& name : attempt.names) {
-    names_failed = names_failed || failed(name);
-    may_differ = may_differ || (name.problem && another_ca_may_differ(*name.problem));
-  }
   // A name that one CA cannot find, none can.
-  if (names_failed && !may_differ) return false;
+  bool names_failed = std::any_of(attempt().names.begin(), attempt().names.end(), failed);
+  if (names_failed && !another_ca_may_differ()) return false;
   failures_ += fmt::format("{}: {}\n", ca(), error.message);
   ++at_;
+  wanted_ = asked_;
+  dropped_.clear();
   steps_.warn(fmt::format("{}; trying {} instead", error.message, ca()));
   return true;
+}
+
+Result<void> IssueRun::run_pre_hooks() {
+  std::call_once(house_.before, [this] {
+    // Of many certificates, none is the one that they run for.
+    HookContext context = house_.certificates == 1 ? hook_context() : HookContext();
+    house_.pre_hooks = run_hooks(config_.acme.pre_hooks, context);
+  });
+  return house_.pre_hooks;
 }
 
 }  // namespace countersign::acme

@@ -1,6 +1,8 @@
 #include "acme/issue/order_run.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 #include "acme/protocol/chain_choice.hpp"
 #include "acme/protocol/experimental_challenges.hpp"
@@ -26,6 +28,21 @@ std::vector<std::string> texts_of(const std::vector<DnsIdentifier>& identifiers)
   names.reserve(identifiers.size());
   for (const DnsIdentifier& identifier : identifiers) names.push_back(identifier.text());
   return names;
+}
+
+// Whether a record that is there says what `fresh` says, and for long enough: a new one at each try would fill the
+// name.
+bool serves_as(const std::string& there, const std::string& fresh) {
+  constexpr std::string_view kUntil = "; persistUntil=";
+  std::size_t at = there.find(kUntil);
+  if (at == std::string::npos || at != fresh.find(kUntil) || there.compare(0, at, fresh, 0, at) != 0) return false;
+  auto seconds = [&](const std::string& text) {
+    std::int64_t value = 0;
+    const char* begin = text.data() + at + kUntil.size();
+    std::from_chars(begin, text.data() + text.size(), value);
+    return std::chrono::seconds(value);
+  };
+  return seconds(fresh) - seconds(there) < kPersistLifetime / 3;
 }
 
 std::string listed(const std::vector<TxtValue>& values) {
@@ -60,7 +77,12 @@ void OrderRun::begin() {
   for (const DnsIdentifier& identifier : plan_.identifiers)
     attempt_.names.push_back({identifier.text(), {}, {}, {}, {}, {}});
   // An RSA key takes up to seconds; it is made while the CA validates.
-  making_key_ = std::async(std::launch::async, notes_.make_key);
+  try {
+    making_key_ = std::async(std::launch::async, notes_.make_key);
+  } catch (const std::system_error&) {
+    // No thread to be had: it is made when it is needed.
+    making_key_ = std::async(std::launch::deferred, notes_.make_key);
+  }
 }
 
 Result<void> OrderRun::prepare(Order order, OrderPlan plan, OrderNotes notes) {
@@ -81,7 +103,10 @@ Result<void> OrderRun::prepare(Order order, OrderPlan plan, OrderNotes notes) {
   } else if (order_.status == OrderStatus::Ready) {
     steps_.done("order", "the CA asks for no proof");
   }
-  if (!done) making_key_.wait();
+  if (!done) {
+    give_up_authorizations(done.error());
+    making_key_.wait();
+  }
   return done;
 }
 
@@ -89,6 +114,7 @@ Result<CertificateChain> OrderRun::complete() {
   auto chain = finish(drive(order_));
   attempt_.succeeded = chain.has_value();
   note_questions();
+  if (!chain && !requested_) give_up_authorizations(chain.error());
   // The key's file is the caller's from here on.
   if (making_key_.valid()) making_key_.wait();
   return chain;
@@ -121,7 +147,7 @@ Result<CertificateChain> OrderRun::finish(const Result<Order>& done) {
   auto now = base::SystemClock().wall();
   if (auto checked = chain.check(made_->public_key, texts_of(plan_.identifiers), now); !checked)
     return fail(checked.error());
-  if (chain.not_before() > now)
+  if (chain.not_before() > now && !plan_.not_before_asked)
     steps_.warn(fmt::format("the certificate is not valid before {}; is this machine's clock right?",
                             base::format_rfc3339(chain.not_before())));
   steps_.done("download",
@@ -203,6 +229,7 @@ Result<void> OrderRun::add_challenge(const Authorization& authorization, const s
     return fail(ErrorCode::Refused, "the authorization of \"{}\" cannot be used any more{}", authorization.name(),
                 reason.empty() ? "" : ": " + reason);
   }
+  challenges_.pending.push_back(authorization.url);
   const Challenge* challenge = authorization.find(challenge_type());
   if (challenge == nullptr) {
     std::string offered;
@@ -251,12 +278,17 @@ Result<std::string> OrderRun::value_for(const Authorization& authorization, cons
     return other.is_wildcard() && other.base_text() == base_text;
   });
   record.until = std::chrono::floor<std::chrono::seconds>(base::SystemClock().wall()) + kPersistLifetime;
-  return persist_value(record);
+  auto fresh = persist_value(record);
+  if (!fresh) return fresh;
+  for (const TxtValue& there : plan_.standing)
+    if (there.name == place.target && serves_as(there.value, *fresh)) return there.value;
+  return fresh;
 }
 
 Result<void> OrderRun::publish() {
   const std::vector<TxtValue>& values = challenges_.values;
   if (values.empty()) return {};
+  failed_here_ = true;
   std::vector<TxtValue> none;
   if (auto noted = notes_.note(stands() ? none : values, stands() ? values : none); !noted) return noted;
   noted_ = true;
@@ -270,29 +302,31 @@ Result<void> OrderRun::publish() {
   if (!warnings) return fail(warnings.error());
   for (const std::string& warning : *warnings) steps_.warn(warning);
   steps_.done("fence", "every name server that was reached answers with the values");
+  failed_here_ = false;
   return {};
 }
 
 Result<void> OrderRun::trigger() {
   auto results = trigger_challenges(*session_, challenges_.urls);
-  std::optional<base::Error> first;
+  std::vector<base::Error> errors;
   std::vector<std::string> doubtful;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i]) continue;
     if (results[i].error().code == ErrorCode::Interrupted) return results[i];
-    if (!first) first = results[i].error();
+    errors.push_back(results[i].error());
     doubtful.push_back(challenges_.authorization_urls[i]);
   }
-  if (!first) return {};
+  if (errors.empty()) return {};
   // The answer may have got lost after the CA began, and a second trigger is not allowed: only the CA's own view
   // counts.
   auto authorizations = fetch_authorizations(*session_, doubtful);
-  if (!authorizations) return fail(*first);
-  for (const Authorization& authorization : *authorizations) {
+  if (!authorizations) return fail(errors.front());
+  for (std::size_t i = 0; i < authorizations->size(); ++i) {
+    const Authorization& authorization = (*authorizations)[i];
     const Challenge* challenge = authorization.find(challenge_type());
     bool untouched =
         authorization.status == AuthorizationStatus::Pending && challenge != nullptr && challenge->status == "pending";
-    if (untouched) return fail(first->code, "\"{}\": {}", authorization.name(), first->message);
+    if (untouched) return fail(errors[i].code, "\"{}\": {}", authorization.name(), errors[i].message);
   }
   return {};
 }
@@ -300,6 +334,7 @@ Result<void> OrderRun::trigger() {
 Result<void> OrderRun::take_key() {
   if (made_) return {};
   auto made = making_key_.get();
+  failed_here_ = !made;
   if (!made) return fail(made.error());
   made_ = *std::move(made);
   return {};
@@ -308,7 +343,9 @@ Result<void> OrderRun::take_key() {
 Result<Order> OrderRun::finalize(const Order& order) {
   if (auto taken = take_key(); !taken) return fail(taken.error());
   if (!noted_) {
+    failed_here_ = true;
     if (auto noted = notes_.note({}, {}); !noted) return fail(noted.error());
+    failed_here_ = false;
     noted_ = true;
   }
   requested_ = true;
@@ -326,6 +363,13 @@ Result<Order> OrderRun::finalize(const Order& order) {
   // It read the request and said no: it would say so again.
   if (now && next.error().code == ErrorCode::Refused) requested_ = false;
   return next;
+}
+
+// What nobody will prove any more counts against the account until it expires.
+void OrderRun::give_up_authorizations(const base::Error& error) {
+  bool hopeless = error.code == ErrorCode::Interrupted || error.code == ErrorCode::Unavailable || interrupted();
+  if (!hopeless || failed_here_) deactivate_authorizations(*session_, challenges_.pending);
+  challenges_.pending.clear();
 }
 
 void OrderRun::note_questions() {

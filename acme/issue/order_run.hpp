@@ -32,6 +32,8 @@ struct OrderPlan {
   std::vector<Delegation> delegations;  // one for each identifier, none missing; not needed behind validation
   conf::ChallengeType challenge = conf::ChallengeType::Dns01;
   std::string preferred_chain;
+  std::vector<TxtValue> standing;  // records of dns-persist-01 that are there already
+  bool not_before_asked = false;   // a certificate of the future is no surprise then
 };
 
 // A signing request and the key it is for.
@@ -73,6 +75,10 @@ class OrderRun {
   [[nodiscard]] bool may_resume() const { return requested_; }
   // After complete(): the certificate's key; absent for a foreign CSR.
   [[nodiscard]] const std::optional<PrivateKey>& key() const { return made_->key; }
+  // After an error: it is the daemon's, a name server's or the disk's, not the CA's.
+  [[nodiscard]] bool failed_here() const { return failed_here_; }
+  // What withdraw() could not remove.
+  [[nodiscard]] const std::vector<TxtValue>& published() const { return published_; }
   // What happened; complete after prepare()'s or complete()'s error, or complete()'s chain.
   [[nodiscard]] const Attempt& attempt() const { return attempt_; }
 
@@ -87,6 +93,7 @@ class OrderRun {
     std::vector<base::Name> zones;
     std::vector<std::string> urls;
     std::vector<std::string> authorization_urls;  // of the challenges at `urls`
+    std::vector<std::string> pending;             // authorizations that the CA waits for
   };
 
   void begin();
@@ -108,6 +115,7 @@ class OrderRun {
   [[nodiscard]] base::Error failure_of(const Order& order);
   [[nodiscard]] base::Error authorizations_failed(const Order& order, const std::vector<Authorization>& authorizations);
   void note_questions();
+  void give_up_authorizations(const base::Error& error);
   [[nodiscard]] bool stands() const { return plan_.challenge == conf::ChallengeType::DnsPersist01; }
   [[nodiscard]] const char* challenge_type() const;
 
@@ -124,6 +132,7 @@ class OrderRun {
   Attempt attempt_;
   std::optional<QuestionLog::Mark> mark_;
   std::optional<std::chrono::milliseconds> busy_for_;  // what a CA that would not tell how the order is wants to wait
+  bool failed_here_ = false;
   bool noted_ = false;
   bool requested_ = false;
   std::vector<TxtValue> published_;

@@ -149,8 +149,7 @@ base::Error OrderRun::authorizations_failed(const Order& order, const std::vecto
     for (const Challenge& challenge : authorization.challenges)
       if (challenge.error) name->problem = challenge.error;
   }
-  // What nobody will prove any more counts against the account until it expires.
-  deactivate_authorizations(*session_, left_over);
+  challenges_.pending = std::move(left_over);
   if (failed == 0) return {};
   return {ErrorCode::Refused, fmt::format("the CA could not validate {} of {}: {}", failed,
                                           counted(order.identifiers.size(), "name"), reasons)};

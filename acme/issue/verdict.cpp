@@ -2,6 +2,7 @@
 
 #include "acme/issue/cause.hpp"
 #include "acme/issue/evidence.hpp"
+#include "acme/issue/general_verdict.hpp"
 #include "base/text.hpp"
 
 namespace countersign::acme {
@@ -25,6 +26,11 @@ std::string challenge_text(const NameAttempt& name) {
   return "_acme-challenge." + base;
 }
 
+// What the CA may speak of.
+std::vector<std::string> names_of(const NameAttempt& name) {
+  return {base_text(name.name), challenge_text(name), name.target.text()};
+}
+
 // One name's failure, told from all that is known about it.
 class Judge {
  public:
@@ -41,7 +47,9 @@ class Judge {
 
  private:
   [[nodiscard]] std::string name_missing(std::string_view what) const;
+  [[nodiscard]] std::string name_missing_unseen(std::string_view what) const;
   [[nodiscard]] std::string other_value() const;
+  [[nodiscard]] std::string other_value_unseen(const std::string& shown) const;
   [[nodiscard]] std::string unreachable(std::string_view what) const;
   [[nodiscard]] std::string refused() const;
   [[nodiscard]] std::string dnssec() const;
@@ -55,8 +63,10 @@ class Judge {
   [[nodiscard]] bool has_target() const { return !name_.target.is_root(); }
   [[nodiscard]] std::string record() const { return fmt::format("{}. IN CNAME {}.", challenge_, target_); }
   [[nodiscard]] bool of_secondary() const {
-    return has_any(lowered(detail_), {"secondary validation", "perspective", "remote va"});
+    return has_any(words_of(problem_, names_of(name_)), {"secondary validation", "perspective", "remote va"});
   }
+  // The daemon may be anywhere where nobody sees its queries.
+  [[nodiscard]] std::string_view server() const { return evidence_.watched ? "this server" : "its server"; }
 
   const Attempt& attempt_;
   const NameAttempt& name_;
@@ -98,7 +108,23 @@ std::optional<std::string> Judge::one_place() const {
       evidence_.places.front());
 }
 
+// Who asked is not known, so that neither the way to the server nor the server can be ruled out.
+std::string Judge::name_missing_unseen(std::string_view what) const {
+  if (is_direct() || !has_target())
+    return fmt::format(
+        "the CA says {} for {}, and its queries are not seen from here: either another name server of the zone "
+        "answers, or the value was not there when the CA asked; see that every server in the zone's NS records gives "
+        "the value, and that no other program removes it",
+        what, challenge_);
+  return fmt::format(
+      "the CA says {} for {}, and its queries are not seen from here: either the CNAME is missing, or not visible "
+      "everywhere yet (all name servers of the domain must have `{}`), or the value was not at {} when the CA asked "
+      "(every server in the NS records of its zone must give it, and no other program remove it)",
+      what, challenge_, record(), target_);
+}
+
 std::string Judge::name_missing(std::string_view what) const {
+  if (!evidence_.watched) return name_missing_unseen(what);
   if (auto wrong = wrong_answer()) return *wrong;
   if (is_direct()) {
     if (evidence_.none())
@@ -132,6 +158,19 @@ std::string found_value(const std::string& detail) {
   return end == std::string::npos ? "" : detail.substr(at, end - at);
 }
 
+std::string Judge::other_value_unseen(const std::string& shown) const {
+  if (is_direct() || !has_target())
+    return fmt::format(
+        "the CA read {} at {}, and its queries are not seen from here: either another name server of the zone answers, "
+        "or an old answer; see that every server in the zone's NS records gives the value that was published",
+        shown, challenge_);
+  return fmt::format(
+      "the CA read {} at {}, and its queries are not seen from here: either there are TXT records instead of the CNAME "
+      "(remove them, and have `{}`), or a name server of {} gives an old answer (every server in the NS records of its "
+      "zone must give the value that was published)",
+      shown, challenge_, record(), target_);
+}
+
 std::string Judge::other_value() const {
   std::string found = found_value(detail_);
   if (!found.empty() && found == name_.value)
@@ -139,6 +178,7 @@ std::string Judge::other_value() const {
         "the CA read the value that was published, and expects another one: another client works for the same name "
         "with the same account at this moment, or the account's key was changed elsewhere; run it again alone");
   std::string shown = found.empty() ? "another value" : fmt::format("\"{}\"", base::printable(found, kQuoted));
+  if (!evidence_.watched) return other_value_unseen(shown);
   if (auto wrong = wrong_answer()) return *wrong;
   if (evidence_.right == 0) {
     std::string arrived = evidence_.none() ? fmt::format(", and no query for {} arrived", target_) : "";
@@ -196,10 +236,10 @@ std::string Judge::dnssec() const {
   return fmt::format(
       "{}DNSSEC validation fails at the CA: repair the signatures or the DS record of the zone that holds {}{}",
       evidence_.answered_text(), challenge_,
-      is_direct() ? "; this server does not sign, so that its zone must have no DS record in the parent zone"
-                  : fmt::format("; the zone of {} must have no DS record in its parent zone, because this server does "
-                                "not sign",
-                                target_));
+      is_direct() || !has_target()
+          ? fmt::format("; {} does not sign, so that the zone must have no DS record in the parent zone", server())
+          : fmt::format("; the zone of {} must have no DS record in its parent zone, because {} does not sign", target_,
+                        server()));
 }
 
 // The domain that the CA is called by in CAA records; "" when it is not known.
@@ -260,7 +300,7 @@ std::string Judge::unknown() const {
 }
 
 std::string Judge::verdict() const {
-  switch (cause_of(problem_)) {
+  switch (cause_of(problem_, names_of(name_))) {
     case Cause::NoSuchName:
       return name_missing("NXDOMAIN");
     case Cause::NoRecord:
@@ -298,47 +338,6 @@ std::string Judge::verdict() const {
   return "";
 }
 
-std::string time_text(const Attempt& attempt, const Problem& problem) {
-  if (attempt.try_again) return "not before " + base::format_rfc3339(*attempt.try_again);
-  if (auto said = problem.try_again(base::SystemClock().wall())) return "not before " + base::format_rfc3339(*said);
-  return "later";
-}
-
-// What has nothing to do with the DNS of a name.
-std::string general_verdict(const Attempt& attempt, const Problem& problem) {
-  switch (cause_of(problem)) {
-    case Cause::RateLimited:
-      return fmt::format(
-          "the CA's rate limit is reached: try again {}; more tries only count against it, and its "
-          "staging directory has wider limits",
-          time_text(attempt, problem));
-    case Cause::Busy:
-      return fmt::format(
-          "the CA has trouble of its own: nothing is wrong here; try again {}, or name a second CA in "
-          "acme.fallback_ca",
-          time_text(attempt, problem));
-    case Cause::Rejected:
-      return "the CA issues no certificates for this name, by its own policy; use another CA, or leave the name out";
-    case Cause::Account:
-      return "the CA does not accept the account: see `countersign account show`; `countersign account register` makes "
-             "a new one";
-    case Cause::NoSuchName:
-    case Cause::NoRecord:
-    case Cause::OtherValue:
-    case Cause::ServFail:
-    case Cause::Refused:
-    case Cause::Timeout:
-    case Cause::Network:
-    case Cause::Dnssec:
-    case Cause::Caa:
-    case Cause::CaaLookup:
-    case Cause::Persist:
-    case Cause::Unknown:
-      return "";
-  }
-  return "";
-}
-
 // The order's subproblem about this name (RFC 8555 §6.7.1), as a problem of its own.
 std::optional<Problem> subproblem_of(const Attempt& attempt, const NameAttempt& name) {
   if (!attempt.problem) return std::nullopt;
@@ -366,14 +365,18 @@ std::string undecided(const Attempt& attempt, const NameAttempt& name) {
 }  // namespace
 
 std::string verdict_of(const Attempt& attempt) {
-  return attempt.problem ? general_verdict(attempt, *attempt.problem) : "";
+  if (!attempt.problem) return "";
+  std::vector<std::string> names;
+  for (const NameAttempt& name : attempt.names)
+    for (std::string& text : names_of(name)) names.push_back(std::move(text));
+  return general_verdict(attempt, *attempt.problem, names);
 }
 
 std::string verdict_of(const Attempt& attempt, const NameAttempt& name) {
   if (attempt.succeeded || name.status == "valid") return "";
   std::optional<Problem> problem = name.problem ? name.problem : subproblem_of(attempt, name);
   if (!problem) return undecided(attempt, name);
-  std::string general = general_verdict(attempt, *problem);
+  std::string general = general_verdict(attempt, *problem, names_of(name));
   return general.empty() ? Judge(attempt, name, *problem).verdict() : general;
 }
 

@@ -56,9 +56,10 @@ Result<Account> post_new_account(Session& session, const boost::json::object& pa
   return account;
 }
 
-Result<Account> post_account(Session& session, const std::string& payload, const char* what) {
+Result<Account> post_account(Session& session, const std::string& payload, const char* what,
+                             Problem* problem = nullptr) {
   const std::string& url = session.account_url();
-  auto response = session.post(Post{url, payload, what, "", Post::Signer::Account});
+  auto response = session.post(Post{url, payload, what, "", Post::Signer::Account, kMaxJson, problem});
   if (!response) return fail(response.error());
   return read_account(*response, url, fmt::format("{} ({})", what, url));
 }
@@ -112,8 +113,8 @@ Result<Account> find_account(Session& session) {
   return post_new_account(session, {{"onlyReturnExisting", true}}, "newAccount, only existing");
 }
 
-Result<Account> fetch_account(Session& session) {
-  return post_account(session, "", "account");
+Result<Account> fetch_account(Session& session, Problem* problem) {
+  return post_account(session, "", "account", problem);
 }
 
 Result<Account> update_contact(Session& session, const std::vector<std::string>& contact) {

@@ -38,8 +38,9 @@ struct NewAccount {
 
 // All below: of the account that the session signs as.
 
-// RFC 8555 §7.3.2. Any status is given back. Error: NotFound, when the CA does not know it any more.
-[[nodiscard]] base::Result<Account> fetch_account(Session& session);
+// RFC 8555 §7.3.2. Any status is given back. Error: NotFound, when the CA does not know it any more. `problem`: gets
+// the CA's own words then.
+[[nodiscard]] base::Result<Account> fetch_account(Session& session, Problem* problem = nullptr);
 // RFC 8555 §7.3.2; an empty list removes all. Error: Refused (invalidContact, unsupportedContact).
 [[nodiscard]] base::Result<Account> update_contact(Session& session, const std::vector<std::string>& contact);
 // RFC 8555 §7.3.6. It cannot be undone.

@@ -7,6 +7,7 @@
 
 #include "acme/protocol/json.hpp"
 #include "acme/protocol/openssl.hpp"
+#include "acme/protocol/reply_headers.hpp"
 #include "base/encoding.hpp"
 #include "base/text.hpp"
 
@@ -17,6 +18,9 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
+constexpr std::size_t kMostOfType = 60;  // octets shown of a media type
+constexpr std::size_t kExcerpt = 200;    // and of a page
+
 AuthorizationStatus parse_status(const JsonObject& object) {
   std::string text = object.text("status");
   if (text == "pending") return AuthorizationStatus::Pending;
@@ -24,7 +28,9 @@ AuthorizationStatus parse_status(const JsonObject& object) {
   if (text == "invalid") return AuthorizationStatus::Invalid;
   if (text == "deactivated") return AuthorizationStatus::Deactivated;
   if (text == "expired") return AuthorizationStatus::Expired;
-  if (text != "revoked") object.reject("status", "is no authorization status of RFC 8555 §7.1.6");
+  if (text != "revoked")
+    object.reject("status",
+                  fmt::format("is \"{}\", no authorization status of RFC 8555 §7.1.6", base::printable(text, 40)));
   return AuthorizationStatus::Revoked;
 }
 
@@ -53,6 +59,9 @@ Result<Authorization> read_authorization(const HttpResponse& response, const std
   authorization.url = url;
   authorization.status = parse_status(root);
   authorization.identifier = root.object("identifier").text("value");
+  // Names have no case (RFC 4343), and ours are lower.
+  for (char& c : authorization.identifier)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
   authorization.wildcard = root.optional_flag("wildcard");
   std::vector<JsonObject> challenges = root.objects("challenges");
   if (auto checked = document->check(); !checked) return fail(checked.error());
@@ -60,6 +69,13 @@ Result<Authorization> read_authorization(const HttpResponse& response, const std
   authorization.expires = root.optional_text("expires");
   for (const JsonObject& item : challenges) authorization.challenges.push_back(read_challenge(item));
   return authorization;
+}
+
+// The answer is the challenge (RFC 8555 §7.5.1). A proxy's page says that the CA never heard of it.
+Result<void> check_triggered(const HttpResponse& response, const std::string& url) {
+  if (JsonDocument::parse(response.body, "")) return {};
+  return fail(ErrorCode::Protocol, "challenge ({}): the answer is no challenge but \"{}\": {}", url,
+              base::printable(media_type(response), kMostOfType), base::printable(response.body, kExcerpt));
 }
 
 }  // namespace
@@ -102,14 +118,11 @@ std::vector<Result<void>> trigger_challenges(Session& session, const std::vector
   posts.reserve(urls.size());
   // RFC 8555 §7.5.1: the payload is exactly an empty object.
   for (const std::string& url : urls) posts.push_back(Post{url, "{}", "challenge", "", Post::Signer::Account});
+  auto responses = session.post(posts);
   std::vector<Result<void>> results;
-  for (auto& response : session.post(posts)) {
-    if (response) {
-      results.emplace_back();
-    } else {
-      results.emplace_back(fail(response.error()));
-    }
-  }
+  results.reserve(urls.size());
+  for (std::size_t i = 0; i < urls.size(); ++i)
+    results.push_back(responses[i] ? check_triggered(*responses[i], urls[i]) : fail(responses[i].error()));
   return results;
 }
 

@@ -53,6 +53,36 @@ std::string issuer_of(X509* certificate) {
   return base::printable(bio_text(bio), kMaxIssuer);
 }
 
+// Of the subject alternative names.
+struct SubjectNames {
+  std::vector<std::string> dns;  // in lower case, sorted
+  bool has_others = false;       // addresses, mail addresses, ... ; or what cannot be read
+};
+
+SubjectNames subject_names(X509* certificate) {
+  SubjectNames names;
+  int found = 0;  // -1: there are none
+  GeneralNames list(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, &found, nullptr)));
+  ERR_clear_error();
+  names.has_others = !list && found != -1;
+  for (int i = 0; list && i < sk_GENERAL_NAME_num(list.get()); ++i) {
+    int type = 0;
+    const auto* text =
+        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
+    if (type != GEN_DNS) {
+      names.has_others = true;
+      continue;
+    }
+    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<std::size_t>(ASN1_STRING_length(text)));
+    for (char& c : name)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    names.dns.push_back(std::move(name));
+  }
+  std::sort(names.dns.begin(), names.dns.end());
+  return names;
+}
+
 std::string joined(const std::vector<std::string>& names) {
   std::string out;
   for (const std::string& name : names) out += (out.empty() ? "" : " ") + name;
@@ -98,22 +128,7 @@ Result<CertificateChain> CertificateChain::parse(std::string_view pem, const std
 }
 
 std::vector<std::string> CertificateChain::names() const {
-  std::vector<std::string> out;
-  GeneralNames list(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(state_->leaf(), NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; list && i < sk_GENERAL_NAME_num(list.get()); ++i) {
-    int type = 0;
-    const auto* text =
-        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
-    if (type != GEN_DNS) continue;
-    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                     static_cast<std::size_t>(ASN1_STRING_length(text)));
-    for (char& c : name)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    out.push_back(std::move(name));
-  }
-  std::sort(out.begin(), out.end());
-  return out;
+  return subject_names(state_->leaf()).dns;
 }
 
 base::WallTime CertificateChain::not_before() const {
@@ -190,6 +205,14 @@ bool CertificateChain::is_for(const std::string& public_key) const {
   return same;
 }
 
+bool CertificateChain::has_key_of(const CertificateChain& other) const {
+  EVP_PKEY* ours = X509_get0_pubkey(state_->leaf());
+  EVP_PKEY* theirs = X509_get0_pubkey(other.state_->leaf());
+  bool same = ours != nullptr && theirs != nullptr && EVP_PKEY_eq(ours, theirs) == 1;
+  ERR_clear_error();
+  return same;
+}
+
 Result<void> CertificateChain::check(const std::string& public_key, const std::vector<std::string>& expected_names,
                                      base::WallTime now) const {
   const std::string& source = state_->source;
@@ -197,9 +220,14 @@ Result<void> CertificateChain::check(const std::string& public_key, const std::v
     return fail(ErrorCode::Protocol, "{}: the certificate is for another key than the one that was sent", source);
   std::vector<std::string> wanted = expected_names;
   std::sort(wanted.begin(), wanted.end());
-  if (names() != wanted)
+  SubjectNames names = subject_names(state_->leaf());
+  if (names.dns != wanted)
     return fail(ErrorCode::Protocol, "{}: the certificate is for the names \"{}\", ordered were \"{}\"", source,
-                base::printable(joined(names())), joined(wanted));
+                base::printable(joined(names.dns)), joined(wanted));
+  if (names.has_others)
+    return fail(ErrorCode::Protocol,
+                "{}: the certificate is also for subjects that are no domain names, and only domain names were ordered",
+                source);
   if (not_after() <= now)
     return fail(ErrorCode::Protocol, "{}: the certificate ended at {}; is this machine's clock right?", source,
                 base::format_rfc3339(not_after()));

@@ -37,15 +37,17 @@ class CertificateChain {
   [[nodiscard]] std::string chain_pem() const;  // all but the leaf
   [[nodiscard]] std::string full_pem() const;
 
-  // The leaf is for this key and exactly these names and is not expired, and each certificate is signed by the next.
-  // Error: Protocol, with what is wrong.
-  // `public_key`: PrivateKey::public_key() or SigningRequest::public_key.
+  // The leaf is for this key and exactly these names (no other subjects) and is not expired, and each certificate is
+  // signed by the next. Error: Protocol, with what is wrong. `public_key`: PrivateKey::public_key() or
+  // SigningRequest::public_key.
   [[nodiscard]] base::Result<void> check(const std::string& public_key, const std::vector<std::string>& expected_names,
                                          base::WallTime now) const;
   // The last part of check(): each certificate is signed by the next.
   [[nodiscard]] base::Result<void> check_signatures() const;
   // The first part of check(): is the leaf this key's?
   [[nodiscard]] bool is_for(const std::string& public_key) const;
+  // Have both leaves the same key?
+  [[nodiscard]] bool has_key_of(const CertificateChain& other) const;
 
  private:
   struct State;

@@ -238,9 +238,11 @@ Result<SigningRequest> read_csr(const std::string& text, const std::string& sour
   if (auto checked = check_key_and_signature(request->get(), source); !checked) return fail(checked.error());
   auto names = alternative_names(request->get(), source);
   if (!names) return fail(names.error());
+  // CAs look for names there, and refuse a request with a common name alone only when all names are proved.
+  if (names->empty())
+    return fail(ErrorCode::Invalid, "{}: it has no domain name in its subjectAltName; {}", source, kHowToMake);
   // RFC 8555 §7.4 counts the common name among the identifiers.
   for (std::string& name : common_names(request->get())) names->push_back(std::move(name));
-  if (names->empty()) return fail(ErrorCode::Invalid, "{}: it asks for no domain name; {}", source, kHowToMake);
   std::sort(names->begin(), names->end());
   names->erase(std::unique(names->begin(), names->end()), names->end());
   auto der = der_of(request->get(), i2d_X509_REQ);

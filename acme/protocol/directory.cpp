@@ -80,7 +80,10 @@ Result<Directory> fetch_directory(HttpClient& http, const std::string& url) {
   request.max_body = kMaxJson;
   request.headers = {{"Accept", "application/json"}, {"Accept-Language", "en"}};
   auto response = get_patiently(http, request);
-  if (!response) return fail(response.error().code, "ACME directory: {}", response.error().message);
+  if (!response)
+    return fail(response.error().code,
+                "the CA {} cannot be reached: {}; check acme.ca, or name a second CA in acme.fallback_ca", url,
+                response.error().message);
   if (response->status != 200) {
     Problem problem = problem_of(*response);
     return fail(problem.code(), "ACME directory {}: {}; check acme.ca", url, problem.describe());

@@ -28,7 +28,8 @@ OrderStatus parse_status(const JsonObject& object) {
   if (text == "processing") return OrderStatus::Processing;
   if (text == "valid") return OrderStatus::Valid;
   // Pebble 2.4 calls an order with a deactivated authorization "deactivated"; RFC 8555 §7.1.6 has "invalid".
-  if (text != "invalid" && text != "deactivated") object.reject("status", "is no order status of RFC 8555 §7.1.6");
+  if (text != "invalid" && text != "deactivated")
+    object.reject("status", fmt::format("is \"{}\", no order status of RFC 8555 §7.1.6", base::printable(text, 40)));
   return OrderStatus::Invalid;
 }
 
@@ -54,6 +55,9 @@ Result<Order> read_order(const HttpResponse& response, const std::string& url, c
   order.finalize = root.text("finalize");
   if (order.status == OrderStatus::Valid) order.certificate = root.text("certificate");
   if (auto checked = document->check(); !checked) return fail(checked.error());
+  // Nothing could be done but wait, and nothing would come of it.
+  if (order.status == OrderStatus::Pending && order.authorizations.empty())
+    return fail(ErrorCode::Protocol, "{} ({}): the order is pending, but has no authorizations", what, url);
   // RFC 8555 §7.1.3 has one for each identifier, fewer where one covers several. Each costs a request.
   if (order.authorizations.size() > order.identifiers.size())
     return fail(ErrorCode::Protocol, "{} ({}): {} authorizations for {} identifiers", what, url,

@@ -20,9 +20,19 @@ using base::fail;
 using base::Result;
 using Number = base::Handle<BIGNUM, BN_clear_free>;
 using Arithmetic = base::Handle<BN_CTX, BN_CTX_free>;
-using Octets = std::vector<unsigned char>;
+
+// Not left in the memory that it had.
+struct Octets : std::vector<unsigned char> {
+  using std::vector<unsigned char>::vector;
+  Octets(Octets&&) noexcept = default;
+  Octets& operator=(Octets&&) = delete;
+  Octets(const Octets&) = delete;
+  Octets& operator=(const Octets&) = delete;
+  ~Octets() { OPENSSL_cleanse(data(), size()); }
+};
 
 constexpr std::size_t kMostOctets = 1024;  // of one number: 8192 bits, twice what public CAs take
+constexpr int kMostFactored = 4096;        // bits of a modulus whose factors have to be found: seconds, not minutes
 constexpr int kMostExponentBits = 64;      // of e: what OpenSSL takes with a modulus of more than 3072 bits
 
 constexpr const char* kMismatch =
@@ -31,14 +41,15 @@ constexpr const char* kMismatch =
 // A base64url member; empty, with the document's error set, when it is none.
 Octets read_octets(const JsonObject& object, const char* member) {
   std::string text = object.text(member);
-  while (text.ends_with('=')) text.pop_back();
-  auto decoded = base::base64url_decode(text);
-  if (!decoded || decoded->size() > kMostOctets) {
-    object.reject(member, "is no number in base64url (RFC 7518 §2)");
-    return {};
-  }
-  std::string_view octets = base::as_text(*decoded);
-  return {octets.begin(), octets.end()};
+  std::size_t length = text.find_last_not_of('=') + 1;
+  auto decoded = base::base64url_decode(std::string_view(text).substr(0, length));
+  OPENSSL_cleanse(text.data(), text.size());
+  bool good = decoded && decoded->size() <= kMostOctets;
+  if (!good) object.reject(member, "is no number in base64url (RFC 7518 §2)");
+  std::string_view octets = good ? base::as_text(*decoded) : std::string_view();
+  Octets out(octets.begin(), octets.end());
+  if (decoded) OPENSSL_cleanse(decoded->data(), decoded->size());
+  return out;
 }
 
 Number number_of(const Octets& octets) {
@@ -70,7 +81,7 @@ bool belong_together(const BIGNUM* n, const BIGNUM* e, const BIGNUM* d, const BI
 // RFC 7518 §6.3.2 leaves p and q to the writer's choice. NIST SP 800-56B appendix C: a square root of 1 modulo n other
 // than 1 and -1 gives them away, and with e d - 1 one is found in a few tries. Both null when d is not e's inverse.
 std::pair<Number, Number> find_factors(const BIGNUM* n, const BIGNUM* e, const BIGNUM* d, BN_CTX* ctx) {
-  constexpr int kTries = 100;  // each fails with probability 1/2
+  constexpr int kTries = 40;  // each fails with probability 1/2
   Number odd = fresh();
   BN_mul(odd.get(), e, d, ctx);
   BN_sub_word(odd.get(), 1);
@@ -158,6 +169,13 @@ Result<PKey> read_rsa(const JsonDocument& document) {
   if (BN_num_bits(e.get()) > kMostExponentBits)
     return fail(ErrorCode::Invalid, "the JWK is an RSA key whose public exponent has more than {} bits",
                 kMostExponentBits);
+  // RFC 8017 §3.2 has d below n; more would only cost time.
+  if (BN_cmp(d.get(), n.get()) >= 0) return fail(ErrorCode::Invalid, "{}", kMismatch);
+  if (!factors && BN_num_bits(n.get()) > kMostFactored)
+    return fail(ErrorCode::Invalid,
+                "the JWK is an RSA key of {} bits without its factors; such a key is read with its members \"p\" and "
+                "\"q\" only, or as PEM",
+                BN_num_bits(n.get()));
   // Montgomery's arithmetic needs it, and no product of two large primes is even.
   if (!BN_is_odd(n.get())) return fail(ErrorCode::Invalid, "{}", kMismatch);
   Arithmetic ctx(BN_CTX_secure_new());
@@ -189,11 +207,10 @@ Result<PKey> read_elliptic(const JsonDocument& document) {
   std::size_t width = curve == "P-384" ? 48 : 32;
   if (!widen(x, width) || !widen(y, width))
     return fail(ErrorCode::Invalid, "the JWK's x or y is too long for {}", curve);
-  Octets point = {4};  // uncompressed (SEC 1 §2.3.3)
+  std::vector<unsigned char> point = {4};  // uncompressed (SEC 1 §2.3.3)
   point.insert(point.end(), x.begin(), x.end());
   point.insert(point.end(), y.begin(), y.end());
   Number secret = number_of(d);
-  OPENSSL_cleanse(d.data(), d.size());
   Builder builder(OSSL_PARAM_BLD_new());
   bool good =
       OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve.c_str(), 0) == 1 &&

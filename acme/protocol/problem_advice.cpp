@@ -33,7 +33,9 @@ constexpr std::array kAdvices = {
            "`countersign account register`, or acme.eab"},
     Advice{"incorrectResponse",
            "compare the domain's records with `countersign delegate`: the CA saw another value than was published"},
-    Advice{"invalidContact", "correct acme.contact: one address each, as mailto:NAME@DOMAIN"},
+    Advice{"invalidContact",
+           "correct acme.contact: one address each, as mailto:NAME@DOMAIN; `countersign account update` changes those "
+           "of an account"},
     Advice{"invalidProfile", "set acme.profile (--profile) to one that the CA offers, or leave it out"},
     Advice{"malformed", "the CA does not understand the request; if it stays so, report it with this message"},
     Advice{"onionCAARequired", "send the CAA records of the .onion name with the order, or use another CA (RFC 9799)"},

@@ -20,6 +20,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kShortest = std::chrono::minutes(1);
 constexpr milliseconds kLongest = std::chrono::hours(24);
 constexpr milliseconds kUsual = std::chrono::hours(6);
+// No certificate lives as long. A window of the past, however far, is a way to say "now".
+constexpr milliseconds kFarthest = std::chrono::years(10);
 constexpr std::size_t kMaxBody = 16U << 10U;  // octets; a window and a URL have 200
 
 Result<base::WallTime> read_time(const JsonObject& window, const char* member) {
@@ -41,6 +43,7 @@ Result<RenewalInfo> read_renewal_info(const HttpResponse& response, const std::s
   auto start = read_time(window, "start");
   auto end = read_time(window, "end");
   if (start && end && *start >= *end) window.reject("end", "is not after \"start\"");
+  if (end && *end > base::SystemClock().wall() + kFarthest) window.reject("end", "is more than ten years away");
   if (auto checked = document->check(); !checked) return fail(checked.error());
   RenewalInfo info;
   info.start = *start;

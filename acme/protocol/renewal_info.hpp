@@ -12,7 +12,7 @@
 namespace countersign::acme {
 
 struct RenewalInfo {
-  base::WallTime start, end;    // of the suggested window; start < end
+  base::WallTime start, end;    // of the suggested window; start < end, which is within ten years
   std::string explanation_url;  // "" = none
   // When to ask again: Retry-After within 1 min to 24 h, 6 h where it is absent or broken (RFC 9773 §4.3).
   std::chrono::milliseconds ask_again{};

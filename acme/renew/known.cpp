@@ -108,10 +108,12 @@ Result<Prospect> read_prospect(const conf::Config& config, const CertificateStor
     prospect.names = *std::move(names);
   } else if (prospect.record) {
     prospect.names = asked_names(*prospect.record);
-    if (prospect.record->archive.empty() && prospect.record->pending) prospect.names = prospect.record->pending->names;
+    if (prospect.record->archive.empty() && prospect.record->pending)
+      prospect.names = asked_names(*prospect.record->pending);
   }
   conf::CertificateOptions issued = prospect.record ? prospect.record->options : conf::CertificateOptions();
-  prospect.options = resolved(config.acme, entry != nullptr ? entry->options : issued);
+  conf::CertificateOptions last = prospect.record ? last_options(*prospect.record) : conf::CertificateOptions();
+  prospect.options = resolved(config.acme, entry != nullptr ? entry->options : last);
   prospect.issued_profile = resolved(config.acme, issued).profile;
   auto urls = urls_of(prospect.options.cas);
   if (!urls) return fail(urls.error());
@@ -120,6 +122,7 @@ Result<Prospect> read_prospect(const conf::Config& config, const CertificateStor
   auto now = base::SystemClock().wall();
   for (const std::string& ca : prospect.cas) prospect.holds.push_back(failures.hold(ca, prospect.names, now));
   if (!prospect.record) return prospect;
+  prospect.revoked = revocation_mark(store.live(cert_name));
   if (auto chain = issued_chain(store, cert_name, *prospect.record)) {
     prospect.live = Prospect::Live{chain->not_before(), chain->not_after(), chain->ari_id()};
     prospect.for_another_request = is_for_another_request(*chain, prospect.options.csr);

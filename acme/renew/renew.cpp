@@ -29,9 +29,6 @@ using Status = RenewItem::Status;
 constexpr milliseconds kTimerPeriod = hours(13);
 constexpr milliseconds kLongestSleep = hours(6);
 constexpr milliseconds kShortestSleep = std::chrono::seconds(1);
-// A CA whose window is past for new certificates, too, must not get an order a second. For one that lives for hours the
-// wait is shorter: it ends before less than half of the lifetime is left.
-constexpr milliseconds kBetweenSuggestions = hours(1);
 constexpr milliseconds kFirstRetry = minutes(1), kLongestRetry = hours(1);
 constexpr unsigned kAskers = 8;
 
@@ -41,10 +38,6 @@ ElapsedTime elapsed() {
 
 WallTime wall() {
   return base::SystemClock().wall();
-}
-
-milliseconds between_suggestions(const std::optional<Prospect::Live>& live) {
-  return live ? std::min<milliseconds>(kBetweenSuggestions, (live->not_after - live->not_before) / 4) : milliseconds(0);
 }
 
 // The certificate's run lock keeps an issuance, which writes the same file, apart.
@@ -58,6 +51,30 @@ void keep_suggestion(const CertificateStore& store, const std::string& cert_name
   if (auto saved = store.save(cert_name, **record); !saved)
     base::log::warn("the CA's suggestion cannot be kept",
                     {{"certificate", cert_name}, {"reason", saved.error().message}});
+}
+
+// Those of an earlier run that was stopped, or of hooks that failed, for a certificate that stays in force.
+bool has_hooks_to_run(const Prospect& prospect, const Decision& decision) {
+  bool in_force = decision.kind == Decision::Kind::NotDue || decision.can_wait;
+  return in_force && prospect.live && prospect.record->deploy_due;
+}
+
+void make_due(RenewItem& item, WhenValid when_valid, Holds holds) {
+  auto identifiers = parse_identifiers(item.names);
+  if (!identifiers) {
+    item.status = Status::Failed;
+    item.result = fail(identifiers.error());
+    item.reason = identifiers.error().message;
+    return;
+  }
+  item.status = Status::Due;
+  IssueRequest issue;
+  issue.identifiers = *std::move(identifiers);
+  issue.cert_name = item.cert_name;
+  issue.cert_name_given = true;
+  issue.when_valid = when_valid;
+  issue.holds = holds;
+  item.request = std::move(issue);
 }
 
 }  // namespace
@@ -128,7 +145,13 @@ void Renewer::ask_for_suggestions(const conf::Config& config, const CertificateS
     std::optional<RenewalState>& state = one.prospect->record->renewal;
     if (!one.info) {
       Patience& patience = silence_[one.cert_name];
-      patience.until = elapsed() + wait_after(one.info.error().code, ++patience.failures);
+      milliseconds wait = wait_after(one.info.error().code, ++patience.failures);
+      patience.until = elapsed() + wait;
+      if (is_long_term(one.info.error().code)) {
+        // Kept: who starts this every five minutes must not ask as often.
+        state = put_off(state, one.prospect->live->certificate_id, wall() + wait);
+        keep_suggestion(store, one.cert_name, one.prospect->record->archive, *state);
+      }
       base::log::debug("no renewal information",
                        {{"certificate", one.cert_name}, {"reason", one.info.error().message}});
       continue;
@@ -150,6 +173,7 @@ RenewItem Renewer::item_of(const Prospect& prospect, const RenewRequest& request
   item.cert_name = prospect.cert_name;
   item.names = prospect.names;
   item.reason = decision.reason;
+  item.can_wait = decision.can_wait;
   if (auto news = explanations_.extract(prospect.cert_name)) item.explanation_url = std::move(news.mapped());
   switch (decision.kind) {
     case Decision::Kind::Nothing:
@@ -159,39 +183,42 @@ RenewItem Renewer::item_of(const Prospect& prospect, const RenewRequest& request
       item.next = decision.suggested_by_ca ? decision.at : decision.at + spread(prospect);
       if (prospect.record && prospect.record->renewal && decision.suggested_by_ca)
         item.next = std::min(*item.next, ask_again_at(prospect.cert_name, *prospect.record->renewal, now));
-      return item;
+      break;
     case Decision::Kind::HeldBack:
       item.status = Status::HeldBack;
       item.next = decision.at;
-      return item;
+      break;
     case Decision::Kind::Due:
       break;
   }
-  ElapsedTime wait{};
-  if (auto failed = failures_.find(prospect.cert_name); failed != failures_.end()) wait = failed->second.until;
-  if (auto last = issued_.find(prospect.cert_name); last != issued_.end() && decision.suggested_by_ca)
-    wait = std::max(wait, last->second + between_suggestions(prospect.live));
-  if (request.trigger == Trigger::Schedule && wait > elapsed()) {
-    item.status = Status::HeldBack;
-    item.next = now + (wait - elapsed());
-    return item;
+  WhenValid when_valid = WhenValid::IssueAgain;
+  if (decision.kind != Decision::Kind::Due) {
+    if (!has_hooks_to_run(prospect, decision)) return item;
+    item.reason = "its deploy hooks did not come to a good end yet";
+    item.can_wait = false;
+    when_valid = WhenValid::RunHooks;
   }
-  auto identifiers = parse_identifiers(prospect.names);
-  if (!identifiers) {
-    item.status = Status::Failed;
-    item.result = fail(identifiers.error());
-    item.reason = identifiers.error().message;
-    return item;
-  }
-  item.status = Status::Due;
-  IssueRequest issue;
-  issue.identifiers = *std::move(identifiers);
-  issue.cert_name = prospect.cert_name;
-  issue.cert_name_given = true;
-  issue.when_valid = WhenValid::IssueAgain;
-  issue.holds = request.trigger == Trigger::Force ? Holds::None : Holds::All;
-  item.request = std::move(issue);
+  if (request.trigger == Trigger::Schedule && must_wait(item, when_valid, now)) return item;
+  make_due(item, when_valid, request.trigger == Trigger::Force ? Holds::None : Holds::All);
   return item;
+}
+
+// Of what failed in this process, and is due again.
+bool Renewer::must_wait(RenewItem& item, WhenValid when_valid, WallTime now) const {
+  const std::map<std::string, Patience>& failures = when_valid == WhenValid::RunHooks ? hooks_ : failures_;
+  auto failed = failures.find(item.cert_name);
+  if (failed == failures.end() || failed->second.until <= elapsed()) return false;
+  WallTime again = now + (failed->second.until - elapsed());
+  item.status = Status::HeldBack;
+  item.next = item.next ? std::min(*item.next, again) : again;
+  return true;
+}
+
+// What was tried now, and failed.
+milliseconds Renewer::lengthen(Patience& patience) {
+  auto wait = std::min<milliseconds>(kFirstRetry * (1U << std::min(patience.failures++, 6U)), kLongestRetry);
+  patience.until = elapsed() + wait;
+  return wait;
 }
 
 WallTime Renewer::ask_again_at(const std::string& cert_name, const RenewalState& state, WallTime now) const {
@@ -227,7 +254,7 @@ void Renewer::carry_out(const conf::Config& config, const RenewRequest& request,
   if (!store) return;
   std::vector<Prospect> renewed;
   for (RenewItem* item : due) {
-    if (item->status != Status::Renewed) continue;
+    if (!item->result || !*item->result) continue;
     auto prospect = read_prospect(config, *store, item->cert_name, find_entry(config, item->cert_name));
     if (prospect) renewed.push_back(*std::move(prospect));
   }
@@ -249,18 +276,21 @@ void Renewer::carry_out(const conf::Config& config, const RenewRequest& request,
 void Renewer::settle(const conf::Config& config, RenewItem& item, Result<IssueOutcome> result) {
   if (result) {
     failures_.erase(item.cert_name);
-    issued_[item.cert_name] = elapsed();
-    item.status = Status::Renewed;
+    bool hooks_failed = !result->hook_failure.empty();
+    if (hooks_failed)
+      lengthen(hooks_[item.cert_name]);
+    else
+      hooks_.erase(item.cert_name);
+    item.status = !result->left_alone ? Status::Renewed : hooks_failed ? Status::Failed : Status::Deployed;
+    if (item.status == Status::Failed) item.reason = result->hook_failure;
   } else if (result.error().code == ErrorCode::Exists) {
     item.status = Status::Busy;
     item.reason = result.error().message;
     item.next = wall() + kFirstRetry;
   } else {
     item.status = Status::Failed;
-    Patience& patience = failures_[item.cert_name];
-    auto wait = std::min<milliseconds>(kFirstRetry * (1U << std::min(patience.failures++, 6U)), kLongestRetry);
-    patience.until = elapsed() + wait;
-    item.next = wall() + wait;
+    bool hooks_only = item.request->when_valid == WhenValid::RunHooks;
+    item.next = wall() + lengthen((hooks_only ? hooks_ : failures_)[item.cert_name]);
     // What the CA refused waits longer.
     auto store = CertificateStore::open(config.state_dir / "acme");
     auto prospect = store ? read_prospect(config, *store, item.cert_name, find_entry(config, item.cert_name))

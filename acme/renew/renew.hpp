@@ -26,12 +26,14 @@ struct RenewRequest {
 };
 
 struct RenewItem {
-  enum class Status { Due, Renewed, Failed, NotDue, HeldBack, Busy, Nothing };
+  // Deployed: only its deploy hooks ran, which an earlier run did not bring to a good end.
+  enum class Status { Due, Renewed, Deployed, Failed, NotDue, HeldBack, Busy, Nothing };
   std::string cert_name;
   std::vector<std::string> names;
   Status status = Status::Nothing;
   std::string reason;                                // for a person
   std::optional<base::WallTime> next;                // when to look at it again
+  bool can_wait = false;                             // HeldBack: as Decision::can_wait
   std::string explanation_url;                       // of the CA's suggestion, when it is news
   std::optional<IssueRequest> request;               // Due
   std::optional<base::Result<IssueOutcome>> result;  // of the issuance, or what stands in the way of one
@@ -59,9 +61,11 @@ class Renewer {
   };
   struct Asked;
 
+  static std::chrono::milliseconds lengthen(Patience& patience);
   void ask_for_suggestions(const conf::Config& config, const CertificateStore& store,
                            const std::vector<Prospect*>& prospects);
   [[nodiscard]] RenewItem item_of(const Prospect& prospect, const RenewRequest& request);
+  [[nodiscard]] bool must_wait(RenewItem& item, WhenValid when_valid, base::WallTime now) const;
   void settle(const conf::Config& config, RenewItem& item, base::Result<IssueOutcome> result);
   [[nodiscard]] base::WallTime ask_again_at(const std::string& cert_name, const RenewalState& state,
                                             base::WallTime now) const;
@@ -69,7 +73,7 @@ class Renewer {
 
   std::map<std::string, Patience> silence_;          // CAs' renewal information, by CERT
   std::map<std::string, Patience> failures_;         // issuances, by CERT
-  std::map<std::string, base::ElapsedTime> issued_;  // when a CERT was renewed here
+  std::map<std::string, Patience> hooks_;            // deploy hooks, by CERT
   std::map<std::string, std::string> explanations_;  // that are news
   std::uint64_t seed_;
 };

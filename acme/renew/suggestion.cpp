@@ -40,6 +40,18 @@ RenewalState taken_up(const std::optional<RenewalState>& before, const std::stri
   return state;
 }
 
+RenewalState put_off(const std::optional<RenewalState>& before, const std::string& certificate_id, WallTime ask_at) {
+  RenewalState state;
+  if (before && before->certificate_id == certificate_id) state = *before;
+  state.certificate_id = certificate_id;
+  state.ask_at = ask_at;
+  return state;
+}
+
+bool is_long_term(ErrorCode error) {
+  return error == ErrorCode::NotFound || error == ErrorCode::Refused || error == ErrorCode::Protocol;
+}
+
 milliseconds wait_after(ErrorCode error, unsigned failures) {
   bool temporary = error == ErrorCode::Unavailable || error == ErrorCode::Timeout;
   if (!temporary) return kLongTerm;

@@ -20,6 +20,12 @@ namespace countersign::acme {
 [[nodiscard]] RenewalState taken_up(const std::optional<RenewalState>& before, const std::string& certificate_id,
                                     const RenewalInfo& info, base::WallTime now, std::uint64_t random);
 
+// After a question that had no answer, and will not have one soon: what is known of a window stays.
+[[nodiscard]] RenewalState put_off(const std::optional<RenewalState>& before, const std::string& certificate_id,
+                                   base::WallTime ask_at);
+
+// RFC 9773 §4.3.3: what is not over soon (no such certificate, no renewal information at all, an answer that is none).
+[[nodiscard]] bool is_long_term(base::ErrorCode error);
 // RFC 9773 §4.3.3: how long to wait after so many answers in a row that were none; `error` is the last one's.
 [[nodiscard]] std::chrono::milliseconds wait_after(base::ErrorCode error, unsigned failures);
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "acme/protocol/problem.hpp"
 #include "acme/state/account_store.hpp"
-#include "acme/state/run_lock.hpp"
 #include "base/clock.hpp"
 #include "base/files.hpp"
 
@@ -18,6 +18,7 @@ using base::fail;
 using base::Result;
 
 constexpr int kMostOfOneSecond = 100;  // files put aside
+constexpr const char* kOrdersLock = "orders.lock";
 
 // 20261122T100000Z
 std::string date_text() {
@@ -55,6 +56,21 @@ Result<void> AccountStore::put_aside(const std::string& file, const std::string&
                 base::system_reason(number));
   }
   return base::sync_directory(folder_);
+}
+
+Result<RunLock> AccountStore::use_for_orders() const {
+  if (auto made = base::make_directories(folder_, 0700); !made) return fail(made.error());
+  return RunLock::share(folder_ / kOrdersLock);
+}
+
+Result<RunLock> AccountStore::keep_orders_out() const {
+  auto lock = RunLock::take(folder_ / kOrdersLock, "");
+  if (!lock && lock.error().code == ErrorCode::Exists)
+    return fail(ErrorCode::Unavailable,
+                "certificates are being issued with this account ({}), and their challenges depend on its key; try "
+                "again later",
+                folder_.string());
+  return lock;
 }
 
 // Whether the CA takes the key for the stored account, or as any account's where no URL is stored. Error: the CA did
@@ -115,22 +131,28 @@ Result<AccountStore::KeyInUse> AccountStore::settle_rollover(Session& session) c
 
 Result<void> AccountStore::settle_deactivation(Session& session) const {
   auto account = stored();
-  // A broken file is told of by whoever needs it.
-  if (!account || !has("key.pem")) return {};
-  if (account->status == "deactivated") return retire_files();
-  if (account->status != kDeactivating) return {};
+  if (!account || account->status != kDeactivating) return {};
   auto stored_key = key();
   if (!stored_key) return fail(stored_key.error());
   session.set_key(*std::move(stored_key));
   session.set_account(account->url);
-  auto now = fetch_account(session);
-  if (now && now->status != "deactivated") return save(session, *now);
+  Problem problem;
+  auto now = fetch_account(session, &problem);
+  if (now && now->status != kDeactivated && now->status != "revoked") return save(session, *now);
   // RFC 8555 §7.3.6: a deactivated account may sign nothing any more.
-  if (now || now.error().code == ErrorCode::Refused || now.error().code == ErrorCode::NotFound) return retire_files();
+  if (now || problem.is("accountDoesNotExist") || problem.is("unauthorized")) return retire_files();
+  if (now.error().code != ErrorCode::Refused) return fail(now.error());
+  // Any other no (userActionRequired, a firewall's page) is one to the request: the account may be as good as before.
+  account->status.clear();
+  if (auto written = write(*std::move(account)); !written) return written;
   return fail(now.error());
 }
 
 Result<void> AccountStore::settle(Session& session) const {
+  // A broken file is told of by whoever needs it.
+  auto account = stored();
+  if (account && (account->status == kDeactivated || (account->status == kDeactivating && !has("key.pem"))))
+    return retire_files();
   if (has("key.pem.next") && has("key.pem")) {
     if (auto settled = settle_rollover(session); !settled)
       return fail(settled.error().code, "an interrupted change of the account's key cannot be ended: {}",
@@ -145,6 +167,8 @@ Result<void> AccountStore::roll_over(Session& session, conf::KeyType type) const
   }
   auto lock = RunLock::await(folder_ / "lock");
   if (!lock) return fail(lock.error());
+  auto alone = keep_orders_out();
+  if (!alone) return fail(alone.error());
   if (auto settled = settle(session); !settled) return settled;
   if (auto there = use_there(session); !there) return there;
   auto next = PrivateKey::generate(type);
@@ -191,6 +215,8 @@ Result<std::string> AccountStore::import(Session& session, PrivateKey key) const
     if (auto saved = save(session, *account); !saved) return fail(saved.error());
     return fail(ErrorCode::Exists, "{} is the account in use already", account->url);
   }
+  auto alone = keep_orders_out();
+  if (!alone) return fail(alone.error());
   // Killed between two of these: a key without an URL, whose account is found again by it.
   for (const char* file : {"key.pem.next", "account.json"})
     if (auto aside = put_aside(file, ""); !aside) return fail(aside.error());
@@ -206,6 +232,8 @@ Result<void> AccountStore::deactivate(Session& session) const {
   }
   auto lock = RunLock::await(folder_ / "lock");
   if (!lock) return fail(lock.error());
+  auto alone = keep_orders_out();
+  if (!alone) return fail(alone.error());
   if (auto settled = settle(session); !settled) return settled;
   if (!has("key.pem")) return {};  // an interrupted deactivation was ended just now
   if (auto there = use_there(session); !there) return there;
@@ -221,8 +249,15 @@ Result<void> AccountStore::deactivate(Session& session) const {
 }
 
 Result<void> AccountStore::retire_files() const {
-  // The key first: a URL without a key is nothing, a key without a URL would be looked for at the CA.
-  for (const char* file : {"key.pem", "key.pem.next", "account.json"})
+  // Noted first, so that settle() ends it wherever it is killed: before it looks at a key.pem.next, and before a new
+  // key is made.
+  auto account = stored();
+  if (account && account->status != kDeactivated) {
+    account->status = kDeactivated;
+    if (auto written = write(*std::move(account)); !written) return written;
+  }
+  // The note last: a key without it would be looked for at the CA, and a next key without it be taken for a new one's.
+  for (const char* file : {"key.pem.next", "key.pem", "account.json"})
     if (auto aside = put_aside(file, "deactivated-"); !aside) return aside;
   return {};
 }

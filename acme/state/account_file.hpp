@@ -24,6 +24,8 @@ struct StoredAccount {
 
 // The status between asking the CA to deactivate the account and its answer.
 inline constexpr const char* kDeactivating = "deactivating";
+// It is, and its files are to be put aside.
+inline constexpr const char* kDeactivated = "deactivated";
 
 [[nodiscard]] std::string account_document(const StoredAccount& account);
 // `source` is named in the error. Members that are not known are ignored. Error: Invalid.

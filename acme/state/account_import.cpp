@@ -1,5 +1,7 @@
 #include "acme/state/account_import.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -30,7 +32,7 @@ bool is_folder(const fs::path& path) {
 
 // What stands at JSON's `members`, one below the other; "" for everything else: an URL is a help, never needed.
 std::string member_of(const fs::path& file, const std::vector<std::string>& members) {
-  auto text = base::read_file(file, kMaxFile);
+  auto text = base::read_regular_file(file, kMaxFile);
   auto document = text ? JsonDocument::parse(*text, file.string()) : Result<JsonDocument>(fail(text.error()));
   if (!document) return "";
   JsonObject object = document->root();
@@ -44,7 +46,7 @@ std::string member_of(const fs::path& file, const std::vector<std::string>& memb
 
 // NAME='value' or NAME=value of a shell's file.
 std::string assignment_of(const fs::path& file, std::string_view name) {
-  auto text = base::read_file(file, kMaxFile);
+  auto text = base::read_regular_file(file, kMaxFile);
   if (!text) return "";
   std::string_view rest = *text;
   while (!rest.empty()) {
@@ -74,6 +76,11 @@ Result<PrivateKey> parse_key(const std::string& text, const fs::path& file) {
   auto key = is_pem(text) ? PrivateKey::from_pem(text) : PrivateKey::from_jwk(text);
   if (!key) return fail(ErrorCode::Invalid, "\"{}\": {}", file.string(), key.error().message);
   return key;
+}
+
+bool others_can_read(const fs::path& file) {
+  struct stat status{};
+  return ::stat(file.c_str(), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0;
 }
 
 struct Layout {
@@ -127,13 +134,13 @@ Result<std::optional<fs::path>> lego_key(const fs::path& folder) {
 }
 
 Result<ForeignAccount> read_layout(const fs::path& key_file, const char* program, std::string url) {
-  auto text = base::read_file(key_file, kMaxFile);
+  auto text = base::read_regular_file(key_file, kMaxFile);
   if (!text) return fail(text.error());
   auto key = parse_key(*text, key_file);
   if (!key) return fail(key.error());
   // uacme's key has that name, too.
   if (program == std::string_view("countersign") && url.empty()) program = "";
-  return ForeignAccount{*std::move(key), std::move(url), program};
+  return ForeignAccount{*std::move(key), std::move(url), program, key_file};
 }
 
 Result<ForeignAccount> read_folder(const fs::path& folder) {
@@ -158,18 +165,23 @@ ForeignAccount with_surroundings(PrivateKey key, const fs::path& file) {
   for (const Layout& layout : kLayouts) {
     if (file.filename() != layout.key) continue;
     std::string url = layout.url(folder);
-    if (!url.empty()) return {std::move(key), std::move(url), layout.program};
+    if (!url.empty()) return {std::move(key), std::move(url), layout.program, file};
   }
   if (folder.filename() == "keys" && file.extension() == ".key" && is_file(folder.parent_path() / "account.json"))
-    return {std::move(key), lego_url(folder.parent_path()), "lego"};
-  return {std::move(key), "", ""};
+    return {std::move(key), lego_url(folder.parent_path()), "lego", file};
+  return {std::move(key), "", "", file};
 }
 
 }  // namespace
 
+std::string ForeignAccount::warning() const {
+  if (!others_can_read(file)) return "";
+  return fmt::format("others can read the private key of the account, {}; `chmod 600` it", file.string());
+}
+
 Result<ForeignAccount> read_foreign_account(const fs::path& path) {
   if (is_folder(path)) return read_folder(path);
-  auto text = base::read_file(path, kMaxFile);
+  auto text = base::read_regular_file(path, kMaxFile);
   if (!text) return fail(text.error());
   if (is_pem(*text) || is_jwk(*text)) {
     auto key = parse_key(*text, path);

@@ -11,8 +11,12 @@ namespace countersign::acme {
 
 struct ForeignAccount {
   PrivateKey key;
-  std::string url;      // "" where the files do not say it
-  std::string program;  // "certbot", "lego", "acme.sh", "dehydrated", "countersign", or "" for a bare key
+  std::string url;             // "" where the files do not say it
+  std::string program;         // "certbot", "lego", "acme.sh", "dehydrated", "countersign", or "" for a bare key
+  std::filesystem::path file;  // the key's
+
+  // For a person, when others can read the key; "" when they cannot.
+  [[nodiscard]] std::string warning() const;
 };
 
 // `path`: a PEM or JWK private key; certbot's account folder (private_key.json, regr.json) or one of these files;

@@ -1,6 +1,6 @@
 #include "acme/state/account_store.hpp"
 
-#include "acme/state/run_lock.hpp"
+#include "acme/state/private_folder.hpp"
 #include "acme/transport/url.hpp"
 #include "base/clock.hpp"
 #include "base/files.hpp"
@@ -55,6 +55,7 @@ tl::unexpected<base::Error> no_account(const fs::path& folder, const std::string
 Result<AccountStore> AccountStore::open(const fs::path& acme_directory, const std::string& directory_url) {
   auto url = Url::parse(directory_url);
   if (!url) return fail(url.error());
+  if (auto checked = check_private_folder(acme_directory); !checked) return fail(checked.error());
   fs::path folder = acme_directory / "accounts" / fmt::format("{}_{}", folder_name(url->host()), url->port());
   std::string_view rest = url->path();
   while (!rest.empty()) {
@@ -97,7 +98,7 @@ Result<bool> AccountStore::use_stored(Session& session) const {
   auto stored_key = key();
   if (!stored_key)
     return stored_key.error().code == ErrorCode::NotFound ? Result<bool>(false) : fail(stored_key.error());
-  if (has("key.pem.next") || account->status == kDeactivating || account->status == "deactivated") return false;
+  if (has("key.pem.next") || account->status == kDeactivating || account->status == kDeactivated) return false;
   auto thumbprint = stored_key->thumbprint();
   if (!thumbprint) return fail(thumbprint.error());
   if (!account->thumbprint.empty() && account->thumbprint != *thumbprint) return false;

@@ -10,13 +10,14 @@
 #include "acme/protocol/account.hpp"
 #include "acme/protocol/session.hpp"
 #include "acme/state/account_file.hpp"
+#include "acme/state/run_lock.hpp"
 #include "base/result.hpp"
 
 namespace countersign::acme {
 
 class AccountStore {
  public:
-  // `acme_directory`: STATE/acme. Error: Invalid, for what is no URL.
+  // `acme_directory`: STATE/acme. Error: Invalid, for what is no URL; Denied, where others can write.
   [[nodiscard]] static base::Result<AccountStore> open(const std::filesystem::path& acme_directory,
                                                        const std::string& directory_url);
 
@@ -43,6 +44,12 @@ class AccountStore {
   [[nodiscard]] base::Result<std::string> use(Session& session, const Consent& consent) const;
   // The CA does not know the account any more: makes a new one with the same key.
   [[nodiscard]] base::Result<std::string> make_again(Session& session, const Consent& consent) const;
+
+  // Taken before use() and held until the last order is done: another key, or another account, would have another
+  // thumbprint than the values that are published (RFC 8555 §8.1). Any number of runs hold it at once; where
+  // roll_over(), deactivate() or import() are under way it waits for them, and while it is held they fail with
+  // Unavailable. Error: Interrupted, Denied, Io.
+  [[nodiscard]] base::Result<RunLock> use_for_orders() const;
 
   // The stored account only. Error: NotFound, when there is none (says how to make one); else as obtain().
   [[nodiscard]] base::Result<void> use_existing(Session& session) const;
@@ -90,6 +97,8 @@ class AccountStore {
   [[nodiscard]] base::Result<void> save(const Session& session, const Account& account) const;
   [[nodiscard]] base::Result<void> write(StoredAccount account) const;
   [[nodiscard]] base::Result<void> retire_files() const;
+  // Error: Unavailable, while use_for_orders() is held anywhere.
+  [[nodiscard]] base::Result<RunLock> keep_orders_out() const;
   // A copy of the file beside it, durable; nothing where there is no such file.
   [[nodiscard]] base::Result<void> keep_copy(const std::string& file, const std::string& why) const;
   [[nodiscard]] base::Result<void> put_aside(const std::string& file, const std::string& why) const;

@@ -68,7 +68,7 @@ void put_word(json::object& fields, const char* member, const Table& table, cons
 }
 
 void take(const JsonObject& object, const char* member, std::optional<std::string>& value) {
-  if (object.has(member)) value = object.text(member);
+  if (object.has(member)) value = object.optional_text(member);  // "" is a wish, too
 }
 void take(const JsonObject& object, const char* member, std::optional<std::vector<std::string>>& value) {
   if (object.has(member)) value = object.texts(member);
@@ -102,6 +102,8 @@ json::object fields_of(const conf::CertificateOptions& options) {
   put(fields, "group", options.group);
   put(fields, "mode", options.mode);
   put(fields, "deploy_hooks", options.deploy_hooks);
+  put(fields, "not_before", options.not_before);
+  put(fields, "not_after", options.not_after);
   put(fields, "server", options.server);
   put(fields, "credentials", options.credentials);
   return fields;
@@ -126,15 +128,21 @@ conf::CertificateOptions options_of(const JsonObject& object) {
     options.mode = static_cast<unsigned>(*mode & 0644);
   }
   take(object, "deploy_hooks", options.deploy_hooks);
+  take(object, "not_before", options.not_before);
+  take(object, "not_after", options.not_after);
   take(object, "server", options.server);
   take(object, "credentials", options.credentials);
   return options;
 }
 
 json::object fields_of(const PendingOrder& pending) {
-  return {{"url", pending.url},           {"names", json_of(pending.names)},
-          {"ca", pending.directory_url},  {"account", pending.account_url},
-          {"key_type", pending.key_type}, {"archive", pending.archive}};
+  json::object fields{{"url", pending.url},           {"names", json_of(pending.names)},
+                      {"ca", pending.directory_url},  {"account", pending.account_url},
+                      {"key_type", pending.key_type}, {"archive", pending.archive},
+                      {"created", pending.created}};
+  if (!pending.dropped.empty()) fields["dropped"] = json_of(pending.dropped);
+  if (auto options = fields_of(pending.options); !options.empty()) fields["options"] = std::move(options);
+  return fields;
 }
 
 // It is part of a path.
@@ -153,6 +161,9 @@ PendingOrder pending_of(const JsonObject& object) {
   pending.key_type = object.text("key_type");
   pending.archive = issuance_of(object);
   if (pending.archive.empty()) object.reject("archive", "is missing");
+  pending.created = object.optional_text("created");
+  pending.dropped = object.optional_texts("dropped");
+  if (auto options = object.optional_object("options")) pending.options = options_of(*options);
   return pending;
 }
 
@@ -163,17 +174,24 @@ base::WallTime time_of(const JsonObject& object, const char* member) {
 }
 
 json::object fields_of(const RenewalState& state) {
-  return {{"certificate", state.certificate_id},          {"start", base::format_rfc3339(state.start)},
-          {"end", base::format_rfc3339(state.end)},       {"renew_at", base::format_rfc3339(state.renew_at)},
-          {"ask_at", base::format_rfc3339(state.ask_at)}, {"explanation", state.explanation_url}};
+  json::object fields{{"certificate", state.certificate_id},
+                      {"ask_at", base::format_rfc3339(state.ask_at)},
+                      {"explanation", state.explanation_url}};
+  if (!state.has_window()) return fields;
+  fields["start"] = base::format_rfc3339(state.start);
+  fields["end"] = base::format_rfc3339(state.end);
+  fields["renew_at"] = base::format_rfc3339(state.renew_at);
+  return fields;
 }
 
 RenewalState renewal_of(const JsonObject& object) {
   RenewalState state;
   state.certificate_id = object.text("certificate");
-  state.start = time_of(object, "start");
-  state.end = time_of(object, "end");
-  state.renew_at = time_of(object, "renew_at");
+  if (object.has("start")) {
+    state.start = time_of(object, "start");
+    state.end = time_of(object, "end");
+    state.renew_at = time_of(object, "renew_at");
+  }
   state.ask_at = time_of(object, "ask_at");
   state.explanation_url = object.optional_text("explanation");
   return state;
@@ -211,11 +229,12 @@ std::string record_document(const CertificateRecord& record) {
   fields["not_after"] = record.not_after;
   fields["serial"] = record.serial;
   fields["issuer"] = record.issuer;
-  if (record.key_compromised) fields["key_compromised"] = true;
+  if (record.deploy_due) fields["deploy_due"] = true;
   if (record.renewal) fields["renewal"] = fields_of(*record.renewal);
   if (record.pending) fields["pending_order"] = fields_of(*record.pending);
   if (!record.standing.empty()) fields["standing"] = fields_of(record.standing);
   if (!record.published.empty()) fields["published"] = fields_of(record.published);
+  if (!record.server.empty()) fields["values_at"] = {{"server", record.server}, {"credentials", record.credentials}};
   return json::serialize(fields) + "\n";
 }
 
@@ -236,11 +255,15 @@ Result<CertificateRecord> parse_record(const std::string& text, const std::strin
   record.not_after = root.optional_text("not_after");
   record.serial = root.optional_text("serial");
   record.issuer = root.optional_text("issuer");
-  record.key_compromised = root.optional_flag("key_compromised");
+  record.deploy_due = root.optional_flag("deploy_due");
   if (auto renewal = root.optional_object("renewal")) record.renewal = renewal_of(*renewal);
   if (auto pending = root.optional_object("pending_order")) record.pending = pending_of(*pending);
   record.standing = values_of(root.optional_objects("standing"));
   record.published = values_of(root.optional_objects("published"));
+  if (auto place = root.optional_object("values_at")) {
+    record.server = place->optional_text("server");
+    record.credentials = place->optional_text("credentials");
+  }
   if (auto checked = document->check(); !checked) return fail(ErrorCode::Invalid, "{}", checked.error().message);
   return record;
 }
@@ -249,6 +272,16 @@ std::vector<std::string> asked_names(const CertificateRecord& record) {
   std::vector<std::string> names = record.names;
   names.insert(names.end(), record.dropped.begin(), record.dropped.end());
   return names;
+}
+
+std::vector<std::string> asked_names(const PendingOrder& pending) {
+  std::vector<std::string> names = pending.names;
+  names.insert(names.end(), pending.dropped.begin(), pending.dropped.end());
+  return names;
+}
+
+const conf::CertificateOptions& last_options(const CertificateRecord& record) {
+  return record.pending ? record.pending->options : record.options;
 }
 
 bool is_issuance_name(const std::string& name) {

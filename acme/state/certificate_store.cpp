@@ -12,9 +12,10 @@
 #include <chrono>
 #include <ctime>
 #include <functional>
-#include <future>
 #include <system_error>
+#include <utility>
 
+#include "acme/state/private_folder.hpp"
 #include "base/descriptor.hpp"
 #include "base/encoding.hpp"
 #include "base/files.hpp"
@@ -29,7 +30,7 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-// A file's name has at most 255 octets, and temporary ones beside CERT.json add 25.
+// A file's name has at most 255 octets, and temporary ones beside CERT.json add ten.
 constexpr std::size_t kMaxCertName = 200;
 constexpr std::array<const char*, 3> kChainFiles{"cert.pem", "chain.pem", "fullchain.pem"};
 constexpr std::chrono::seconds kLeftoverAge{3600};
@@ -47,28 +48,6 @@ std::string link_target(const std::string& name, const std::string& issuance) {
   return fmt::format("../archive/{}/{}", name, issuance);
 }
 
-using Task = std::function<Result<void>()>;
-
-// Each task ends in an fsync(); the file system puts those that wait together into one commit of its journal, so three
-// files cost as much as one.
-Result<void> all_at_once(const std::vector<Task>& tasks) {
-  if (tasks.size() == 1) return tasks.front()();
-  std::vector<std::future<Result<void>>> running;
-  Result<void> first;
-  auto note = [&first](Result<void> done) {
-    if (first && !done) first = std::move(done);
-  };
-  for (const Task& task : tasks) {
-    try {
-      running.push_back(std::async(std::launch::async, task));
-    } catch (const std::system_error&) {  // no thread to be had: one after the other then
-      note(task());
-    }
-  }
-  for (auto& future : running) note(future.get());
-  return first;
-}
-
 // Who may use a file or folder.
 struct Access {
   mode_t bits;
@@ -79,8 +58,8 @@ struct Access {
   enum class Kind { File, Folder } kind = Kind::File;
 };
 
-// Durable. Where all is well already, nothing is changed and nothing synced.
-Result<void> give_access(const fs::path& path, const Access& access) {
+// Where all is well already, nothing is changed. Gives what is to be synced, if anything.
+Result<base::Descriptor> change_access(const fs::path& path, const Access& access) {
   auto failed = [&path](const char* what, const char* advice = "") {
     int number = errno;
     return fail(base::system_code(number), "cannot set the {} of \"{}\": {}{}", what, path.string(),
@@ -93,23 +72,46 @@ Result<void> give_access(const fs::path& path, const Access& access) {
   mode_t has = status.st_mode & 07777U;
   mode_t wanted = access.others == Access::Others::Kept ? has | access.bits : access.bits;
   bool other_group = access.group && status.st_gid != *access.group;
-  if (!other_group && has == wanted) return {};
+  if (!other_group && has == wanted) return base::Descriptor();
   if (other_group) {
     // What the old group may must not hold for the new one, not even for a moment.
     if ((has & S_IRWXG) != 0 && ::fchmod(file.get(), has & ~mode_t{S_IRWXG}) != 0) return failed("mode");
     if (::fchown(file.get(), static_cast<uid_t>(-1), *access.group) != 0)
       return failed("group", errno == EPERM ? "; run it as root, or as a member of that group" : "");
   }
-  if (::fchmod(file.get(), wanted) != 0 || ::fsync(file.get()) != 0) return failed("mode");
+  if (::fchmod(file.get(), wanted) != 0) return failed("mode");
+  return file;
+}
+
+// Durable. All are changed before the first is synced: one commit of the file system's journal is enough then.
+Result<void> give_access(const std::vector<std::pair<fs::path, Access>>& wanted) {
+  std::vector<std::pair<base::Descriptor, const fs::path*>> changed;
+  for (const auto& [path, access] : wanted) {
+    auto file = change_access(path, access);
+    if (!file) return fail(file.error());
+    if (*file) changed.emplace_back(*std::move(file), &path);
+  }
+  for (const auto& [file, path] : changed) {
+    if (::fsync(file.get()) == 0) continue;
+    int number = errno;
+    return fail(base::system_code(number), "cannot set the mode of \"{}\": {}", path->string(),
+                base::system_reason(number));
+  }
   return {};
 }
 
-// A file or link that took no place in the end (base/files.cpp): ".NAME.16 digits".
-bool is_temporary_name(const std::string& name) {
-  constexpr std::size_t kDigits = 16;
-  std::size_t dot = name.rfind('.');
-  return name.front() == '.' && dot != 0 && name.size() - dot - 1 == kDigits &&
-         name.find_first_not_of("0123456789abcdef", dot + 1) == std::string::npos;
+// In the place of what an earlier try left: nothing reads this folder yet.
+Result<void> create_anew(const std::vector<base::NewFile>& files) {
+  auto created = base::create_files(files);
+  if (created || created.error().code != ErrorCode::Exists) return created;
+  for (const base::NewFile& file : files) {
+    std::error_code problem;
+    fs::remove(file.path, problem);
+    if (problem)
+      return fail(base::system_code(problem.value()), "cannot replace \"{}\": {}", file.path.string(),
+                  base::system_reason(problem.value()));
+  }
+  return base::create_files(files);
 }
 
 bool is_complete(const fs::path& issuance) {
@@ -142,12 +144,16 @@ Result<gid_t> find_group(const std::string& name) {
 }
 
 Result<CertificateStore> CertificateStore::open(const fs::path& acme_directory) {
-  // STATE itself is for everybody to pass through (the daemon's folder is in it); what is ours is not.
-  auto made = base::make_directories(acme_directory.parent_path(), 0755);
+  if (auto checked = check_private_folder(acme_directory); !checked) return fail(checked.error());
   for (const char* part : {"certificates", "archive", "live", "locks"}) {
+    // Each certificate of a batch comes along here.
+    std::error_code ignored;
+    if (fs::is_directory(acme_directory / part, ignored)) continue;
+    // STATE itself is for everybody to pass through (the daemon's folder is in it); what is ours is not.
+    auto made = base::make_directories(acme_directory.parent_path(), 0755);
     if (made) made = base::make_directories(acme_directory / part, 0700);
+    if (!made) return fail(made.error());
   }
-  if (!made) return fail(made.error());
   return CertificateStore(acme_directory);
 }
 
@@ -207,9 +213,10 @@ Result<void> CertificateStore::write_key(const std::string& name, const std::str
   auto pem = key.to_pem();
   if (!pem) return fail(pem.error());
   fs::path folder = archive(name) / issuance;
-  auto written = base::make_directories(folder, 0700);
-  if (written) written = base::create_file(folder / "privkey.pem", *pem, 0600);
+  auto made = base::make_directories_unsynced(folder, 0700);
+  auto written = made ? base::create_file(folder / "privkey.pem", *pem, 0600) : Result<void>(fail(made.error()));
   if (written) written = base::sync_directory(folder);
+  for (std::size_t i = made ? made->size() : 0; written && i-- > 0;) written = base::sync_directory((*made)[i]);
   // A group that we may not give files to must be known before the CA makes a certificate.
   if (written) written = grant(name, issuance, rights);
   if (!written) abandon(name, issuance);
@@ -225,10 +232,8 @@ void CertificateStore::abandon(const std::string& name, const std::string& issua
 Result<void> CertificateStore::grant(const std::string& name, const std::string& issuance,
                                      const FileRights& rights) const {
   fs::path folder = archive(name) / issuance;
-  std::vector<Task> tasks;
-  auto give = [&tasks](const fs::path& path, const Access& access) {
-    tasks.emplace_back([path, access] { return give_access(path, access); });
-  };
+  std::vector<std::pair<fs::path, Access>> wanted;
+  auto give = [&wanted](const fs::path& path, const Access& access) { wanted.emplace_back(path, access); };
   std::error_code ignored;
   for (const char* file : kKeyFiles)
     if (fs::exists(fs::symlink_status(folder / file, ignored))) give(folder / file, {rights.key_mode, rights.group});
@@ -241,7 +246,7 @@ Result<void> CertificateStore::grant(const std::string& name, const std::string&
     for (const fs::path& own : {archive(name), folder})
       give(own, {0750, rights.group, Access::Others::Dropped, Access::Kind::Folder});
   }
-  return all_at_once(tasks);
+  return give_access(wanted);
 }
 
 Result<PrivateKey> CertificateStore::read_key(const std::string& name, const std::string& issuance) const {
@@ -258,16 +263,9 @@ Result<void> CertificateStore::write_chain(const std::string& name, const std::s
                                            const CertificateChain& chain, const FileRights& rights) const {
   if (auto checked = check_names(name, issuance); !checked) return checked;
   fs::path folder = archive(name) / issuance;
-  auto file = [&folder](const char* file_name, std::string text) {
-    return [path = folder / file_name, text = std::move(text)] {
-      // What an earlier try left; nothing reads this folder yet.
-      std::error_code ignored;
-      fs::remove(path, ignored);
-      return base::create_file(path, text, 0644);
-    };
-  };
-  auto written = all_at_once({file("cert.pem", chain.leaf_pem()), file("chain.pem", chain.chain_pem()),
-                              file("fullchain.pem", chain.full_pem())});
+  auto written = create_anew({{folder / "cert.pem", chain.leaf_pem(), 0644},
+                              {folder / "chain.pem", chain.chain_pem(), 0644},
+                              {folder / "fullchain.pem", chain.full_pem(), 0644}});
   if (written) written = base::sync_directory(folder);
   // The key's again: the run that wrote it may have been killed before it had its rights, or wanted others.
   if (written) written = grant(name, issuance, rights);
@@ -278,11 +276,9 @@ Result<void> CertificateStore::write_pkcs12(const std::string& name, const std::
                                             const std::string& der, const FileRights& rights) const {
   if (auto checked = check_names(name, issuance); !checked) return checked;
   fs::path path = archive(name) / issuance / "certificate.p12";
-  std::error_code ignored;
-  fs::remove(path, ignored);  // what an earlier try left
-  auto written = base::create_file(path, der, 0600);
+  auto written = create_anew({{path, der, 0600}});
   if (written) written = base::sync_directory(path.parent_path());
-  if (written) written = give_access(path, {rights.key_mode, rights.group});
+  if (written) written = give_access({{path, {rights.key_mode, rights.group}}});
   return written;
 }
 
@@ -299,8 +295,8 @@ void CertificateStore::remove_leftovers() const {
     fs::directory_iterator entries(root_ / part, problem);
     for (; !problem && entries != fs::directory_iterator(); entries.increment(problem)) {
       struct stat status{};
-      if (is_temporary_name(entries->path().filename().string()) && ::lstat(entries->path().c_str(), &status) == 0 &&
-          std::time(nullptr) - status.st_mtime > kLeftoverAge.count())
+      if (base::is_temporary_name(entries->path().filename().string()) &&
+          ::lstat(entries->path().c_str(), &status) == 0 && std::time(nullptr) - status.st_mtime > kLeftoverAge.count())
         old.push_back(entries->path());
     }
     for (const fs::path& path : old) fs::remove(path, problem);
@@ -318,8 +314,8 @@ Result<void> CertificateStore::switch_live(const std::string& name, const Certif
     return fail(ErrorCode::NotFound, "\"{}\" has no certificate; \"{}\" stays as it is",
                 (archive(name) / record.archive).string(), live(name).string());
   // The record only describes; what is in force is what the link says. So the two need no order among themselves.
-  auto done = all_at_once({[&] { return base::replace_symlink(live(name), link_target(name, record.archive)); },
-                           [&] { return save(name, record); }});
+  auto done = base::replace_symlink(live(name), link_target(name, record.archive));
+  if (auto saved = save(name, record); done && !saved) done = saved;
   if (done) remove_old(name, record);
   return done;
 }

@@ -26,7 +26,8 @@ struct FileRights {
 
 class CertificateStore {
  public:
-  // `acme_directory`: STATE/acme. Makes the folders that are missing. Error: Denied, Io.
+  // `acme_directory`: STATE/acme. Makes the folders that are missing. Error: Denied (also when others can write there),
+  // Full, Io.
   [[nodiscard]] static base::Result<CertificateStore> open(const std::filesystem::path& acme_directory);
 
   // `name` of all: a CERT that check_cert_name() took.

@@ -22,7 +22,7 @@ Result<ExternalAccountBinding> read_binding(const conf::ExternalAccount& account
                 "external account binding: the kid \"{}\" has no MAC key; put what the CA gave into a file and name it "
                 "as acme.eab.hmac_key_file",
                 account.kid);
-  auto text = base::read_file(file, kMaxFile);
+  auto text = base::read_regular_file(file, kMaxFile);
   if (!text) return fail(text.error().code, "external account binding: {}", text.error().message);
   auto key = parse_mac_key(*text, fmt::format("\"{}\"", file));
   if (!key) return fail(key.error().code, "external account binding: {}", key.error().message);

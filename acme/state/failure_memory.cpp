@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <tuple>
 
 #include "acme/protocol/json.hpp"
 #include "acme/state/run_lock.hpp"
@@ -36,9 +37,18 @@ struct Failure {
   std::string name;
   std::string reason;
   unsigned failures = 0;
-  WallTime at, until;
-  bool said_by_ca = false;
+  WallTime at;
+  WallTime until;                    // by our own counting
+  std::optional<WallTime> ca_until;  // by the CA's word, which counts also when it is the shorter: it is no guess
 };
+
+bool is_by_ca(const Failure& failure) {
+  return failure.ca_until && *failure.ca_until >= failure.until;
+}
+
+WallTime end_of(const Failure& failure) {
+  return is_by_ca(failure) ? *failure.ca_until : failure.until;
+}
 
 std::filesystem::path file_of(const std::filesystem::path& folder) {
   return folder / "failures.json";
@@ -61,7 +71,7 @@ Result<std::vector<Failure>> parse(const std::string& text, const std::string& s
     failure.reason = entry.optional_text("reason");
     failure.at = time_of(entry, "failed");
     failure.until = time_of(entry, "until");
-    failure.said_by_ca = entry.optional_flag("said_by_ca");
+    if (!entry.optional_text("ca_until").empty()) failure.ca_until = time_of(entry, "ca_until");
     auto count = entry.optional_number("failures").value_or(1);
     failure.failures = static_cast<unsigned>(std::clamp<std::int64_t>(count, 1, 1'000'000));
     failures.push_back(std::move(failure));
@@ -79,18 +89,32 @@ std::vector<Failure> read(const std::filesystem::path& folder) {
   return {};
 }
 
-Result<void> write(const std::filesystem::path& folder, const std::vector<Failure>& failures) {
-  json::array entries;
-  for (const Failure& failure : failures)
-    entries.push_back({{"directory", failure.directory_url},
-                       {"name", failure.name},
-                       {"failures", failure.failures},
-                       {"failed", base::format_rfc3339(failure.at)},
-                       {"until", base::format_rfc3339(failure.until)},
-                       {"said_by_ca", failure.said_by_ca},
-                       {"reason", failure.reason}});
-  return base::replace_file(file_of(folder), json::serialize(json::object{{"failures", std::move(entries)}}) + "\n",
-                            0600);
+std::string document(const Failure& failure) {
+  json::object entry{{"directory", failure.directory_url},
+                     {"name", failure.name},
+                     {"failures", failure.failures},
+                     {"failed", base::format_rfc3339(failure.at)},
+                     {"until", base::format_rfc3339(failure.until)}};
+  if (failure.ca_until) entry["ca_until"] = base::format_rfc3339(*failure.ca_until);
+  entry["reason"] = failure.reason;
+  return json::serialize(entry);
+}
+
+Result<void> write(const std::filesystem::path& folder, std::vector<Failure> failures) {
+  constexpr std::string_view kBegin = R"({"failures":[)", kEnd = "]}\n";
+  // The newest first: what is too much for a file that can be read again is the oldest.
+  std::sort(failures.begin(), failures.end(), [](const Failure& one, const Failure& other) {
+    return std::tie(other.at, one.directory_url, one.name) < std::tie(one.at, other.directory_url, other.name);
+  });
+  std::string text(kBegin);
+  for (const Failure& failure : failures) {
+    std::string entry = document(failure);
+    if (text.size() + entry.size() + 1 + kEnd.size() > kMaxFile) break;
+    if (text.size() > kBegin.size()) text += ',';
+    text += entry;
+  }
+  text += kEnd;
+  return base::replace_file(file_of(folder), text, 0600);
 }
 
 // Reads, changes and replaces the file; `change` says whether there is something to write.
@@ -120,13 +144,16 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 FailureMemory::FailureMemory(std::filesystem::path acme_directory) : acme_directory_(std::move(acme_directory)) {}
 
 std::optional<FailureMemory::Hold> FailureMemory::hold(const std::string& directory_url,
-                                                       const std::vector<std::string>& names, WallTime now) const {
+                                                       const std::vector<std::string>& names, WallTime now,
+                                                       HoldKind kind) const {
   std::optional<Hold> longest;
   for (const Failure& failure : read(acme_directory_)) {
     // A failure of the future: the clock was set back since, and nothing can be said about the time that passed.
-    if (failure.directory_url != directory_url || failure.until <= now || failure.at > now) continue;
-    if (!contains(names, failure.name) || (longest && longest->until >= failure.until)) continue;
-    longest = Hold{failure.until, failure.name, failure.reason, failure.failures, failure.said_by_ca};
+    if (failure.directory_url != directory_url || failure.at > now) continue;
+    bool by_ca = kind == HoldKind::SaidByCa || is_by_ca(failure);
+    WallTime until = kind == HoldKind::SaidByCa ? failure.ca_until.value_or(now) : end_of(failure);
+    if (until <= now || (longest && longest->until >= until) || !contains(names, failure.name)) continue;
+    longest = Hold{until, failure.name, failure.reason, failure.failures, by_ca};
   }
   return longest;
 }
@@ -135,7 +162,7 @@ Result<void> FailureMemory::failed(const std::string& directory_url, const std::
                                    const std::string& reason, WallTime now, std::optional<WallTime> said_by_ca) {
   if (names.empty()) return {};
   return changed(acme_directory_, [&](std::vector<Failure>& failures) {
-    std::erase_if(failures, [&](const Failure& failure) { return failure.until + kForgotten < now; });
+    std::erase_if(failures, [&](const Failure& failure) { return end_of(failure) + kForgotten < now; });
     for (const std::string& name : names) {
       auto known = std::find_if(failures.begin(), failures.end(), [&](const Failure& failure) {
         return failure.directory_url == directory_url && failure.name == name;
@@ -148,10 +175,12 @@ Result<void> FailureMemory::failed(const std::string& directory_url, const std::
       ++known->failures;
       // Whole seconds, as the file has them.
       known->at = std::chrono::floor<std::chrono::seconds>(now);
-      known->until = now + wait_after(known->failures);
-      known->said_by_ca = said_by_ca && *said_by_ca > known->until;
-      if (known->said_by_ca) known->until = std::min(*said_by_ca, now + kLongestOrder);
-      known->until = std::chrono::ceil<std::chrono::seconds>(known->until);
+      known->until = std::chrono::ceil<std::chrono::seconds>(now + wait_after(known->failures));
+      // What the CA said of an earlier attempt holds until it is over, or the CA says something else.
+      if (said_by_ca)
+        known->ca_until = std::chrono::ceil<std::chrono::seconds>(std::min(*said_by_ca, now + kLongestOrder));
+      else if (known->ca_until && *known->ca_until <= now)
+        known->ca_until.reset();
       known->reason = base::printable(reason, kMaxReason);
     }
     return true;

@@ -25,11 +25,13 @@ class FailureMemory {
     unsigned failures = 0;    // in a row
     bool said_by_ca = false;  // the CA itself named the time (429 with Retry-After)
   };
+  // Which holds are looked for: a person who insists need not wait for what is only our own caution.
+  enum class HoldKind { Any, SaidByCa };
   // Absent: nothing stands against an attempt at `now`.
   [[nodiscard]] std::optional<Hold> hold(const std::string& directory_url, const std::vector<std::string>& names,
-                                         base::WallTime now) const;
+                                         base::WallTime now, HoldKind kind = HoldKind::Any) const;
   // The CA could not validate `name`, or refused it: wait 1 min, 10 min, 100 min, then a day (with up to a tenth more,
-  // drawn), or until the CA's own time when that is later.
+  // drawn), and until the CA's own time when that is later. Beyond 8 MiB the oldest failures are forgotten.
   [[nodiscard]] base::Result<void> failed(const std::string& directory_url, const std::vector<std::string>& names,
                                           const std::string& reason, base::WallTime now,
                                           std::optional<base::WallTime> said_by_ca);

@@ -33,6 +33,19 @@ void write_pid(int fd) {
   if (::ftruncate(fd, 0) == 0) static_cast<void>(!::pwrite(fd, pid.data(), pid.size(), 0));
 }
 
+Result<base::Descriptor> wait_for(const std::filesystem::path& file, int kind) {
+  auto descriptor = open_lock(file);
+  if (!descriptor) return descriptor;
+  while (::flock(descriptor->get(), kind | LOCK_NB) != 0) {
+    int number = errno;
+    if (number != EWOULDBLOCK && number != EINTR)
+      return fail(ErrorCode::Io, "cannot lock \"{}\": {}", file.string(), base::system_reason(number));
+    if (!sleep_unless_interrupted(kRetryPeriod))
+      return fail(ErrorCode::Interrupted, "interrupted while waiting for \"{}\"", file.string());
+  }
+  return descriptor;
+}
+
 }  // namespace
 
 Result<RunLock> RunLock::take(const std::filesystem::path& file, const std::string& what) {
@@ -52,16 +65,15 @@ Result<RunLock> RunLock::take(const std::filesystem::path& file, const std::stri
 }
 
 Result<RunLock> RunLock::await(const std::filesystem::path& file) {
-  auto descriptor = open_lock(file);
+  auto descriptor = wait_for(file, LOCK_EX);
   if (!descriptor) return fail(descriptor.error());
-  while (::flock(descriptor->get(), LOCK_EX | LOCK_NB) != 0) {
-    int number = errno;
-    if (number != EWOULDBLOCK && number != EINTR)
-      return fail(ErrorCode::Io, "cannot lock \"{}\": {}", file.string(), base::system_reason(number));
-    if (!sleep_unless_interrupted(kRetryPeriod))
-      return fail(ErrorCode::Interrupted, "interrupted while waiting for \"{}\"", file.string());
-  }
   write_pid(descriptor->get());
+  return RunLock(*std::move(descriptor));
+}
+
+Result<RunLock> RunLock::share(const std::filesystem::path& file) {
+  auto descriptor = wait_for(file, LOCK_SH);
+  if (!descriptor) return fail(descriptor.error());
   return RunLock(*std::move(descriptor));
 }
 

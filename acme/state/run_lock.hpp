@@ -15,6 +15,8 @@ class RunLock {
   [[nodiscard]] static base::Result<RunLock> take(const std::filesystem::path& file, const std::string& what);
   // Waits for the holder. Error: Interrupted, Denied, Io.
   [[nodiscard]] static base::Result<RunLock> await(const std::filesystem::path& file);
+  // The same, beside others that share it.
+  [[nodiscard]] static base::Result<RunLock> share(const std::filesystem::path& file);
 
  private:
   explicit RunLock(base::Descriptor file) : file_(std::move(file)) {}

@@ -6,10 +6,13 @@
 #include <array>
 #include <condition_variable>
 #include <csignal>
+#include <deque>
+#include <map>
 #include <mutex>
 #include <system_error>
 #include <thread>
 
+#include "acme/transport/http_error.hpp"
 #include "acme/transport/interrupt.hpp"
 #include "acme/transport/url.hpp"
 #include "base/files.hpp"
@@ -37,11 +40,26 @@ constexpr int kIdlePeriod = 60'000;  // ms; with nothing under way: perform() wa
 
 constexpr std::size_t kIdleHandles = 64;
 
+// Under way at one server at once; the others wait here. Inside libcurl they would wait for a connection with their
+// clocks running. An HTTP/1.1 server gets as many as there are connections; what an HTTP/2 one takes is known from its
+// first answer on: as many as libcurl puts on one connection.
+constexpr std::size_t kMostAtHttp2 = 100;
+
 struct Batch;
+struct Transfer;
+
+struct Server {
+  std::deque<Transfer*> waiting;
+  std::size_t under_way = 0;
+  bool multiplexes = false;
+};
 
 // One request under way. curl keeps pointers into it, so it never moves.
 struct Transfer {
+  enum class Stage { Waiting, UnderWay, Done };
   Batch* batch = nullptr;
+  Server* server = nullptr;
+  Stage stage = Stage::Waiting;
   Easy handle;
   HeaderList headers;
   HttpResponse response;
@@ -50,7 +68,6 @@ struct Transfer {
   std::size_t header_octets = 0;
   bool body_too_large = false;
   bool headers_too_large = false;
-  bool done = false;
   CURLcode code = CURLE_OK;
 };
 
@@ -58,7 +75,9 @@ struct Transfer {
 struct Batch {
   std::vector<std::unique_ptr<Transfer>> transfers;
   std::size_t left = 0;
-  bool given_up = false;  // interrupted
+  bool is_shielded = false;  // whoever waits for it has an Uninterrupted
+  bool given_up = false;     // interrupted
+  std::string trouble;       // why it never began; "" = it did
 };
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
@@ -144,6 +163,8 @@ struct HttpClient::State {
     multi.reset(curl_multi_init());
     curl_multi_setopt(multi.get(), CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
     curl_multi_setopt(multi.get(), CURLMOPT_MAX_HOST_CONNECTIONS, options.max_connections);
+    // Without a descriptor left it has nothing to be woken by.
+    can_wake = curl_multi_wakeup(multi.get()) == CURLM_OK;
     trust = system_trust();
     user_agent =
         fmt::format("countersign/{} libcurl/{}", COUNTERSIGN_VERSION, curl_version_info(CURLVERSION_NOW)->version);
@@ -160,14 +181,18 @@ struct HttpClient::State {
 
   // Sends all and waits for all.
   void run(Batch& batch);
+  void start_thread();
   void serve();
+  void take_in();
+  [[nodiscard]] bool can_begin(const Server& server) const;
+  void fill(Server& server);
+  void end(Transfer& transfer, CURLcode code);
   void give_up();
   Result<void> load_trust();
   void prepare(Transfer& transfer, const HttpRequest& request);
   void set_method(Transfer& transfer, const HttpRequest& request);
   void set_trust(CURL* handle);
   void collect();
-  base::Error failure(const Transfer& transfer, const HttpRequest& request) const;
   Result<HttpResponse> result(Transfer& transfer, const HttpRequest& request);
 
   HttpOptions options;
@@ -176,12 +201,14 @@ struct HttpClient::State {
   bool trust_loaded = false;
   std::string user_agent;
   Multi multi;  // the thread's, but for curl_multi_wakeup()
+  bool can_wake = false;
 
   std::mutex mutex;  // guards what follows
   std::condition_variable finished;
   std::vector<Batch*> incoming;   // not seen by the thread yet
   std::vector<Batch*> under_way;  // only the thread changes it
-  std::vector<Easy> idle;         // made once, used again
+  std::map<std::string, Server> servers;
+  std::vector<Easy> idle;  // made once, used again
   bool stopping = false;
   std::thread thread;
 };
@@ -247,6 +274,7 @@ void HttpClient::State::prepare(Transfer& transfer, const HttpRequest& request) 
     idle.pop_back();
   }
   CURL* handle = transfer.handle.get();
+  if (handle == nullptr) return;  // out of memory; said when it is its turn
   transfer.max_body = request.max_body > 0 ? request.max_body : options.max_body;
   curl_slist* list = nullptr;
   for (const auto& [name, value] : request.headers)
@@ -291,7 +319,42 @@ void HttpClient::State::prepare(Transfer& transfer, const HttpRequest& request) 
   set_method(transfer, request);
 }
 
-// Called with the lock held.
+// What follows: with the lock held.
+
+void HttpClient::State::end(Transfer& transfer, CURLcode code) {
+  transfer.code = code;
+  transfer.stage = Transfer::Stage::Done;
+  --transfer.batch->left;
+}
+
+bool HttpClient::State::can_begin(const Server& server) const {
+  auto most = server.multiplexes ? kMostAtHttp2 : static_cast<std::size_t>(std::max(options.max_connections, 1L));
+  return server.under_way < most && !server.waiting.empty();
+}
+
+void HttpClient::State::fill(Server& server) {
+  while (can_begin(server)) {
+    Transfer& transfer = *server.waiting.front();
+    server.waiting.pop_front();
+    CURL* handle = transfer.handle.get();
+    if (handle == nullptr || curl_multi_add_handle(multi.get(), handle) != CURLM_OK) {
+      end(transfer, CURLE_FAILED_INIT);
+      continue;
+    }
+    transfer.stage = Transfer::Stage::UnderWay;
+    ++server.under_way;
+  }
+}
+
+void HttpClient::State::take_in() {
+  for (Batch* batch : incoming) {
+    for (auto& transfer : batch->transfers) transfer->server->waiting.push_back(transfer.get());
+    under_way.push_back(batch);
+  }
+  incoming.clear();
+  for (auto& [origin, server] : servers) fill(server);
+}
+
 void HttpClient::State::collect() {
   int queued = 0;
   while (CURLMsg* message = curl_multi_info_read(multi.get(), &queued)) {
@@ -301,18 +364,26 @@ void HttpClient::State::collect() {
     Transfer* transfer = nullptr;
     curl_easy_getinfo(handle, CURLINFO_PRIVATE, &transfer);
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &transfer->response.status);
+    long version = CURL_HTTP_VERSION_NONE;
+    curl_easy_getinfo(handle, CURLINFO_HTTP_VERSION, &version);
     curl_multi_remove_handle(multi.get(), handle);
-    transfer->code = code;
-    transfer->done = true;
-    --transfer->batch->left;
+    Server& server = *transfer->server;
+    if (version != CURL_HTTP_VERSION_NONE) server.multiplexes = version == CURL_HTTP_VERSION_2_0;
+    --server.under_way;
+    end(*transfer, code);
   }
 }
 
-// Interrupted: nobody waits any longer. Called with the lock held.
+// Interrupted: nobody waits any longer, but who is shielded.
 void HttpClient::State::give_up() {
   for (Batch* batch : under_way) {
-    for (auto& transfer : batch->transfers)
-      if (!transfer->done) curl_multi_remove_handle(multi.get(), transfer->handle.get());
+    if (batch->is_shielded) continue;
+    for (auto& transfer : batch->transfers) {
+      if (transfer->stage == Transfer::Stage::Waiting) std::erase(transfer->server->waiting, transfer.get());
+      if (transfer->stage != Transfer::Stage::UnderWay) continue;
+      curl_multi_remove_handle(multi.get(), transfer->handle.get());
+      --transfer->server->under_way;
+    }
     batch->given_up = true;
   }
 }
@@ -321,42 +392,55 @@ void HttpClient::State::give_up() {
 void HttpClient::State::serve() {
   std::unique_lock lock(mutex);
   while (!stopping) {
-    for (Batch* batch : incoming) {
-      for (auto& transfer : batch->transfers) curl_multi_add_handle(multi.get(), transfer->handle.get());
-      under_way.push_back(batch);
-    }
-    incoming.clear();
+    take_in();
     lock.unlock();
     int running = 0;
     curl_multi_perform(multi.get(), &running);
     lock.lock();
     collect();
-    if (interrupted()) give_up();
+    if (signalled()) give_up();
     auto ended = std::remove_if(under_way.begin(), under_way.end(),
                                 [](const Batch* batch) { return batch->left == 0 || batch->given_up; });
     if (ended != under_way.end()) {
       under_way.erase(ended, under_way.end());
       finished.notify_all();
     }
-    if (stopping || !incoming.empty()) continue;
+    bool more = std::any_of(servers.begin(), servers.end(), [this](const auto& one) { return can_begin(one.second); });
+    if (stopping || !incoming.empty() || more) continue;
     bool idle_now = under_way.empty();
     lock.unlock();
-    int descriptor = idle_now ? -1 : interrupt_descriptor();
+    // Once signalled, the descriptor would stay readable, and who is left is shielded.
+    int descriptor = idle_now || signalled() ? -1 : interrupt_descriptor();
     curl_waitfd signal{descriptor, CURL_WAIT_POLLIN, 0};
-    curl_multi_poll(multi.get(), &signal, descriptor < 0 ? 0 : 1, idle_now ? kIdlePeriod : kPollPeriod, nullptr);
+    curl_multi_poll(multi.get(), &signal, descriptor < 0 ? 0 : 1, idle_now && can_wake ? kIdlePeriod : kPollPeriod,
+                    nullptr);
     lock.lock();
   }
 }
 
+// Throws std::system_error.
+void HttpClient::State::start_thread() {
+  // Signals are the main thread's: its waits end by them.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  auto restore = [&before](void*) { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  std::unique_ptr<void, decltype(restore)> restored(this, restore);
+  thread = std::thread([this] { serve(); });
+}
+
 void HttpClient::State::run(Batch& batch) {
   std::unique_lock lock(mutex);
-  if (!thread.joinable()) {
-    // Signals are the main thread's: its waits end by them.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread = std::thread([this] { serve(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!multi) {
+    batch.trouble = "no memory for connections";
+    return;
+  }
+  try {
+    if (!thread.joinable()) start_thread();
+  } catch (const std::system_error& problem) {
+    batch.trouble = fmt::format("no thread to be had: {}; the limit on processes may be too low",
+                                base::system_reason(problem.code().value()));
+    return;
   }
   incoming.push_back(&batch);
   curl_multi_wakeup(multi.get());
@@ -365,63 +449,20 @@ void HttpClient::State::run(Batch& batch) {
   });
 }
 
-base::Error HttpClient::State::failure(const Transfer& transfer, const HttpRequest& request) const {
-  std::string origin = origin_of(request, options);
-  std::string reason = transfer.error_text.data();
-  if (reason.empty()) reason = curl_easy_strerror(transfer.code);
-  reason = base::printable(reason);
-  long os_error = 0;
-  curl_easy_getinfo(transfer.handle.get(), CURLINFO_OS_ERRNO, &os_error);
-  switch (transfer.code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-      return {
-          ErrorCode::Unavailable,
-          fmt::format("cannot find an address of {}: {}; check the name and this machine's resolver", origin, reason)};
-    case CURLE_COULDNT_RESOLVE_PROXY:
-      return {ErrorCode::Unavailable,
-              fmt::format("cannot reach {} through the proxy: {}; check https_proxy", origin, reason)};
-    case CURLE_COULDNT_CONNECT:
-      if (os_error != 0) reason = base::system_reason(static_cast<int>(os_error));
-      return {os_error == EACCES || os_error == EPERM ? ErrorCode::Denied : ErrorCode::Unavailable,
-              fmt::format("cannot connect to {}: {}", origin, reason)};
-    case CURLE_PEER_FAILED_VERIFICATION:
-      return {
-          ErrorCode::Unavailable,
-          fmt::format("{} has a certificate that is not trusted: {}; if it is a private CA's, set acme.ca_bundle to "
-                      "the file with its root",
-                      origin, reason)};
-    case CURLE_SSL_CACERT_BADFILE:
-      return {ErrorCode::Usage,
-              fmt::format("cannot use the trusted certificates for {}: {}; check acme.ca_bundle", origin, reason)};
-    case CURLE_SSL_CONNECT_ERROR:
-      return {ErrorCode::Unavailable, fmt::format("no TLS connection to {}: {}; is it an HTTPS port?", origin, reason)};
-    case CURLE_OPERATION_TIMEDOUT:
-      return {ErrorCode::Timeout, fmt::format("no answer from {} to {} in time: {}", origin, request.url, reason)};
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return {ErrorCode::Invalid, fmt::format("\"{}\" is not an http or https URL", request.url)};
-    case CURLE_PARTIAL_FILE:
-    case CURLE_GOT_NOTHING:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-      return {ErrorCode::Unavailable,
-              fmt::format("the answer of {} to {} is cut short: {}", origin, request.url, reason)};
-    case CURLE_WEIRD_SERVER_REPLY:
-      return {ErrorCode::Protocol, fmt::format("the answer of {} to {} is no HTTP: {}", origin, request.url, reason)};
-    default:
-      return {ErrorCode::Unavailable, fmt::format("the request to {} failed: {}", request.url, reason)};
-  }
-}
-
 Result<HttpResponse> HttpClient::State::result(Transfer& transfer, const HttpRequest& request) {
-  if (!transfer.done)
+  if (!transfer.batch->trouble.empty())
+    return fail(ErrorCode::Unavailable, "the request to {} failed: {}", request.url, transfer.batch->trouble);
+  if (!transfer.handle) return fail(ErrorCode::Unavailable, "the request to {} failed: no memory for it", request.url);
+  if (transfer.stage != Transfer::Stage::Done)
     return fail(ErrorCode::Interrupted, "interrupted while waiting for {}", origin_of(request, options));
   if (transfer.body_too_large)
     return fail(ErrorCode::Protocol, "the answer to {} is larger than {} octets", request.url, transfer.max_body);
   if (transfer.headers_too_large)
     return fail(ErrorCode::Protocol, "the headers of the answer to {} are larger than {} octets", request.url,
                 kMaxHeaders);
-  if (transfer.code != CURLE_OK) return fail(failure(transfer, request));
+  if (transfer.code != CURLE_OK)
+    return fail(transfer_error(transfer.handle.get(), transfer.code, transfer.error_text.data(), request.url,
+                               origin_of(request, options)));
   return std::move(transfer.response);
 }
 
@@ -435,6 +476,7 @@ std::vector<Result<HttpResponse>> HttpClient::perform(const std::vector<HttpRequ
   results.reserve(requests.size());
   if (requests.empty()) return results;
   Batch batch;
+  batch.is_shielded = is_shielded();
   {
     std::lock_guard lock(state_->mutex);
     if (auto loaded = state_->load_trust(); !loaded) {
@@ -444,6 +486,7 @@ std::vector<Result<HttpResponse>> HttpClient::perform(const std::vector<HttpRequ
     for (const HttpRequest& request : requests) {
       batch.transfers.push_back(std::make_unique<Transfer>());
       batch.transfers.back()->batch = &batch;
+      batch.transfers.back()->server = &state_->servers[origin_of(request, state_->options)];
       state_->prepare(*batch.transfers.back(), request);
     }
   }
@@ -452,6 +495,7 @@ std::vector<Result<HttpResponse>> HttpClient::perform(const std::vector<HttpRequ
   for (std::size_t i = 0; i < requests.size(); ++i) results.push_back(state_->result(*batch.transfers[i], requests[i]));
   std::lock_guard lock(state_->mutex);
   for (auto& transfer : batch.transfers) {
+    if (!transfer->handle) continue;
     curl_easy_reset(transfer->handle.get());
     if (state_->idle.size() < kIdleHandles) state_->idle.push_back(std::move(transfer->handle));
   }

@@ -17,8 +17,9 @@ namespace {
 // Written by the signal handler, so each must be lock-free.
 std::atomic<std::int64_t> first_signal{0};  // milliseconds of CLOCK_MONOTONIC; 0 = none yet
 std::atomic<int> event{-1};
-std::atomic<int> shields{0};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+
+thread_local int shields = 0;
 
 // timeout(1) and shells send a signal twice at once, to the process and to its group: that insists on nothing.
 constexpr std::int64_t kInsistsAfter = 1000;
@@ -61,11 +62,19 @@ void install_interrupt_handlers() {
 }
 
 bool interrupted() {
-  return first_signal.load() != 0 && shields.load() == 0;
+  return signalled() && !is_shielded();
+}
+
+bool signalled() {
+  return first_signal.load() != 0;
+}
+
+bool is_shielded() {
+  return shields > 0;
 }
 
 int interrupt_descriptor() {
-  return shields.load() == 0 ? event.load() : -1;
+  return is_shielded() ? -1 : event.load();
 }
 
 bool sleep_unless_interrupted(std::chrono::milliseconds duration) {
@@ -81,11 +90,11 @@ bool sleep_unless_interrupted(std::chrono::milliseconds duration) {
 }
 
 Uninterrupted::Uninterrupted() {
-  shields.fetch_add(1);
+  ++shields;
 }
 
 Uninterrupted::~Uninterrupted() {
-  shields.fetch_sub(1);
+  --shields;
 }
 
 }  // namespace countersign::acme

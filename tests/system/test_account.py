@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,10 @@ from processes import find_program
 # Keys of an external account, as a CA hands them out: 32 and 64 octets.
 EAB_KID, EAB_KEY = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wE"
 EAB_LONG_KID, EAB_LONG_KEY = "kid-2", "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH-Obs6lqSQUOAAUMTzRUzSg"
+
+
+# Moments of a rollover at which it is killed, besides those at each request.
+ROLLOVER_KILLS = int(os.environ.get("COUNTERSIGN_TEST_KILLS", "8"))
 
 
 def issued_serial(path):
@@ -260,14 +265,35 @@ class Accounts:
         began = time.monotonic()
         self.account("rollover")
         whole = time.monotonic() - began
-        for step in range(30):
+        for step in range(ROLLOVER_KILLS):
             process = subprocess.Popen(self.net.command("account", "rollover", config=self.own.config), stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(whole * (step + 1) / 28)
+            time.sleep(whole * 1.1 * (step + 1) / ROLLOVER_KILLS)
             process.send_signal(signal.SIGKILL)
             process.wait()
             self.check_rolled(self.own, thumbprints)
         self.assertGreater(len(thumbprints), 1, "no rollover came to its end: the times are wrong")
+
+    def test_the_account_stays_while_certificates_are_issued(self):
+        with OddCa(self.net.pebble) as ca:
+            own = OwnState(self.net, "busy", ca=ca.url)
+            made = self.register(own)
+            runs = []
+
+            def change(exchange):
+                if exchange.step == "finalize" and not runs:
+                    runs.append(None)
+                    runs[:] = [own.run("account", "rollover"), own.run("account", "deactivate", "--yes")]
+
+            ca.watch = change
+            self.assert_exit(own.issue("www.example.test"), 0)
+            ca.watch = None
+            self.assertEqual(len(runs), 2)
+            for run in runs:
+                self.assert_exit(run, 1)
+                self.assertIn("certificates are being issued with this account", run.err)
+            self.assertEqual(self.account("show", own=own)["thumbprint"], made["thumbprint"])
+            self.assertNotEqual(self.account("rollover", own=own)["thumbprint"], made["thumbprint"])
 
     # The end of an account.
 
@@ -305,7 +331,11 @@ class Accounts:
                 os.write(terminal, answer)
                 self.assertEqual(process.wait(timeout=20), code)
                 self.net.scene.release(process.pid)
-                self.assertIn(b"cannot be undone", os.read(terminal, 4096))
+                # A terminal hands out its lines one by one, the echo of the answer first.
+                shown = b""
+                while b"cannot be undone" not in shown and select.select([terminal], [], [], 5)[0]:
+                    shown += os.read(terminal, 4096)
+                self.assertIn(b"cannot be undone", shown)
             finally:
                 os.close(terminal)
                 os.close(other_end)
@@ -442,6 +472,19 @@ class Accounts:
         self.assert_exit(again, 0)
         self.assertEqual(again.json()["status"], "already_revoked")
         self.own.check()
+
+    def test_other_certificates_of_a_compromised_key_are_named(self):
+        key = self.own.write("csr.key", openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+        request = self.own.write("csr.pem", openssl("req", "-new", "-key", key, "-subj", "/", "-addext", "subjectAltName=DNS:www.example.test"))
+        for name in ("first", "second", "third"):
+            self.assert_exit(self.own.issue("--csr", request, "--cert-name", name), 0)
+        self.issued("n1.example.test")
+        run = self.run_ok("revoke", "first", "--reason", "keyCompromise")
+        self.assertIn("other certificates have the same key, and are still good: second, third;", run.err)
+        run = self.run_ok("revoke", "second", "--reason", "superseded")
+        self.assertNotIn("same key", run.err)
+        run = self.run_ok("revoke", "third", "--reason", "keyCompromise")
+        self.assertNotIn("same key", run.err)
 
     def test_revoked_by_the_certificates_key(self):
         serial = self.issued("www.example.test")

@@ -70,6 +70,21 @@ class Place:
         with open(self.record_path(certificate), encoding="utf-8") as file:
             return json.load(file)
 
+    def set_back(self, certificate, hours=25):
+        """As if it had been issued so long ago: `renew` goes by the name of the issuance's folder."""
+        record = self.record(certificate)
+        old = record["archive"]
+        then = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
+        record["archive"] = then.strftime("%Y%m%dT%H%M%S") + old[15:]
+        folder = os.path.join(self.state, "acme", "archive", certificate)
+        os.rename(os.path.join(folder, old), os.path.join(folder, record["archive"]))
+        if os.path.islink(self.live(certificate)):
+            target = self.target(certificate).replace(old, record["archive"])
+            os.unlink(self.live(certificate))
+            os.symlink(target, self.live(certificate))
+        with open(self.record_path(certificate), "w", encoding="utf-8") as file:
+            json.dump(record, file)
+
     def log(self, name):
         """The lines that a hook wrote there."""
         path = self.net.scene.path(self.folder, name)
@@ -121,6 +136,31 @@ class RenewTest:
         with open(place.record_path(certificate), "w", encoding="utf-8") as file:
             json.dump(record, file)
 
+    def start(self, place, *arguments, watch=True):
+        command = self.net.command("renew", *(["--watch"] if watch else []), *arguments, config=place.config)
+        log = open(self.net.scene.path(place.folder, "watch.err"), "w", encoding="utf-8")
+        out = open(self.net.scene.path(place.folder, "watch.out"), "w", encoding="utf-8")
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
+        log.close()
+        out.close()
+        self.net.scene.guard(process.pid)
+        self.addCleanup(self.finish, process)
+        return process
+
+    def finish(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        self.net.scene.release(process.pid)
+
+    def await_true(self, condition, seconds, what, place):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if condition():
+                return
+            time.sleep(0.1)
+        self.fail(f"not within {seconds} s: {what}\n" + "\n".join(place.log("watch.err")))
+
 
 class Renewing(RenewTest):
     """With a CA of long-lived certificates."""
@@ -157,7 +197,7 @@ class Renewing(RenewTest):
         self.assertIn("0 renewed, 1 not due", run.err)
         # The CA's suggestion is asked for once, and not again before it wants that.
         self.assertEqual(len(self.asks(before)), 1 if self.has_renewal_information else 0)
-        self.assertEqual("renewal" in place.record("n1.example.test"), self.has_renewal_information)
+        self.assertEqual("start" in place.record("n1.example.test")["renewal"], self.has_renewal_information)
 
     def test_forced_with_several_at_once(self):
         place = Place(self.net)
@@ -215,10 +255,18 @@ class Renewing(RenewTest):
         with open(place.live("n10.example.test", "cert.pem"), "a", encoding="ascii"), \
                 open(place.live("n10.example.test", "fullchain.pem"), "w", encoding="ascii") as file:
             file.write("-----BEGIN CERTIFICATE-----\n")
+        place.set_back("n10.example.test")
         entry = self.by_name(self.renew(place))["n10.example.test"]
         self.assertEqual(entry["status"], "renewed")
         self.assertIn("are missing, or not what was issued", entry["reason"])
         os.unlink(place.live("n10.example.test"))
+        # What damages them may do it again: once a day.
+        orders = self.net.pebble.orders()
+        entry = self.by_name(self.renew(place, code=1))["n10.example.test"]
+        self.assertEqual(entry["status"], "held_back")
+        self.assertRegex(entry["reason"], r"^it was issued \d+ seconds? ago and is due again: the files of ")
+        self.assertEqual(self.net.pebble.orders(), orders)
+        place.set_back("n10.example.test")
         self.assertEqual(self.by_name(self.renew(place))["n10.example.test"]["status"], "renewed")
         self.assertEqual(certificate_names(place.live("n10.example.test", "cert.pem")), ["n10.example.test"])
 
@@ -267,11 +315,13 @@ class Renewing(RenewTest):
             self.assertGreater(moment(entries[name]["next"]), datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=50))
             self.assertEqual(self.net.pebble.orders(), orders + 2)
             for _ in range(3):
-                entries = self.by_name(self.renew(place))
+                document = self.renew(place, code=1)
+                entries = self.by_name(document)
                 self.assertEqual((entries[name]["status"], entries[others[0]]["status"]), ("held_back", "not_due"), entries[name])
+                self.assertEqual(document["status"], "failed")
             self.assertEqual(self.net.pebble.orders(), orders + 2, "the CA was asked again")
             run = place.run("renew")
-            self.assert_exit(run, 0)
+            self.assert_exit(run, 1)
             self.assertIn(f"{name}: not tried again before", run.err)
             # A person who insists may.
             self.assert_exit(place.run("renew", "--force", name), 1)
@@ -319,7 +369,94 @@ class Renewing(RenewTest):
         self.assertIn("exit status 5", self.by_name(run.json())["n16.example.test"]["issuance"]["certificate"]["hook_failure"])
         self.assertIn("loud", run.err)
         self.assertEqual(certificate_names(place.live("n16.example.test", "cert.pem")), ["n16.example.test"])
+        # It is tried again, without another certificate, until it comes to a good end.
+        orders, target = self.net.pebble.orders(), place.target("n16.example.test")
+        entry = self.by_name(self.renew(place, code=1))["n16.example.test"]
+        self.assertEqual(entry["status"], "failed")
+        self.assertIn("exit status 5", entry["reason"])
+        place.write(certificates=[{"names": ["n16.example.test"], "deploy_hook": place.hook("deployed", "$COUNTERSIGN_CERT")}])
+        document = self.renew(place)
+        self.assertEqual((document["status"], document["renewed"], document["deployed"]), ("done", 0, 1))
+        self.assertEqual(self.by_name(document)["n16.example.test"]["status"], "deployed")
         self.assertEqual(self.by_name(self.renew(place))["n16.example.test"]["status"], "not_due")
+        self.assertEqual(place.log("deployed"), ["n16.example.test"])
+        self.assertEqual((self.net.pebble.orders(), place.target("n16.example.test")), (orders, target))
+
+    def test_hooks_that_a_kill_ended_run_again(self):
+        name = "n30.example.test"
+        place = Place(self.net)
+        gate, pid = self.net.scene.path(place.folder, "gate"), self.net.scene.path(place.folder, "pid")
+        hook = f"{place.hook('hook', 'begin')}; echo $$ > {pid}; test -e {gate} || exec sleep 30; {place.hook('hook', 'end')}"
+        place.write(certificates=[{"names": [name], "deploy_hook": hook}])
+        client = self.start(place, watch=False)
+        self.await_true(lambda: os.path.exists(pid) and open(pid, encoding="ascii").read().strip(), 20, "the hook", place)
+        client.kill()
+        client.wait()
+        with open(pid, encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        orders, target = self.net.pebble.orders(), place.target(name)
+        self.assertEqual(place.log("hook"), ["begin"])
+        open(gate, "w", encoding="ascii").close()
+        run = place.run("renew")
+        self.assert_exit(run, 0)
+        self.assertIn(f"{name}: runs its hooks again: its deploy hooks did not come to a good end yet", run.err)
+        self.assertIn("0 renewed, 0 not due, 1 deployed", run.err)
+        self.assertEqual(place.log("hook"), ["begin", "begin", "end"])
+        self.assertEqual(self.by_name(self.renew(place))[name]["status"], "not_due")
+        self.assertEqual(place.log("hook"), ["begin", "begin", "end"])
+        self.assertEqual((self.net.pebble.orders(), place.target(name)), (orders, target))
+
+    def test_a_failing_hook_is_not_run_every_second(self):
+        name = "n32.example.test"
+        place = Place(self.net)
+        place.write(certificates=[{"names": [name], "deploy_hook": place.hook("hook", "again") + "; exit 5"}])
+        process = self.start(place)
+        self.await_true(lambda: place.log("hook"), 20, "the hook", place)
+        time.sleep(4)
+        self.assertEqual(place.log("hook"), ["again"])
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 0)
+        found = re.search(r"next look at (\S+)", "\n".join(place.log("watch.err"))).group(1)
+        self.assertLess((moment(found) - datetime.datetime.now(datetime.timezone.utc)).total_seconds(), 65)
+
+    def test_a_hook_that_moves_the_key_away_costs_one_certificate(self):
+        name = "n33.example.test"
+        place = Place(self.net, certificates=[{"names": [name], "deploy_hook": 'mv "$COUNTERSIGN_DIR/privkey.pem" "$COUNTERSIGN_DIR/moved.pem"'}])
+        orders = self.net.pebble.orders()
+        process = self.start(place)
+        self.await_true(lambda: os.path.exists(place.live(name, "moved.pem")), 20, "the hook", place)
+        time.sleep(4)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(self.net.pebble.orders(), orders + 1)
+        run = place.run("renew")
+        self.assert_exit(run, 1)
+        self.assertRegex(run.err, name + r": not tried again before \S+: it was issued \d+ seconds? ago and is due again: the files of ")
+        self.assertEqual(self.net.pebble.orders(), orders + 1)
+
+    def test_a_ca_without_an_answer_is_asked_every_six_hours_by_whatever_process(self):
+        name = "n34.example.test"
+        place = Place(self.net)
+        place.issue(name)
+        with open(place.record_path(name), encoding="utf-8") as file:
+            text = file.read()
+        with open(place.record_path(name), "w", encoding="utf-8") as file:
+            file.write(text.replace(":14000/dir", ":14000/nothing-is-here"))
+        run = place.run("renew", "-v")
+        self.assert_exit(run, 0)
+        self.assertIn("no renewal information", run.err)
+        renewal = place.record(name)["renewal"]
+        self.assertNotIn("start", renewal)
+        wait = moment(renewal["ask_at"]) - datetime.datetime.now(datetime.timezone.utc)
+        self.assertTrue(5.9 <= wait.total_seconds() / 3600 <= 6, wait)
+        run = place.run("renew", "-v")
+        self.assert_exit(run, 0)
+        self.assertNotIn("no renewal information", run.err)
+        self.assertEqual(place.record(name)["renewal"], renewal)
+        # For a person there is no window.
+        shown = place.run("certificates", "--json")
+        self.assert_exit(shown, 0)
+        self.assertIsNone(shown.json()[0]["renewal"]["window"])
 
     def test_a_window_that_is_past_renews_at_once_and_says_what_is_replaced(self):
         if not self.net.pebble.new:
@@ -338,11 +475,16 @@ class Renewing(RenewTest):
         self.assertEqual(self.by_name(self.renew(place))[name]["status"], "not_due")
         self.assertEqual(self.asks(before), [])
         self.let_ask_again(place, name)
+        # Not a second time on one day; as long as it is far from its end, nobody needs to know.
+        entry = self.by_name(self.renew(place))[name]
+        self.assertEqual(entry["status"], "held_back")
+        self.assertRegex(entry["reason"], r"^it was issued \d+ seconds? ago and is due again: the CA suggested ")
+        self.assertEqual(entry["explanation"], "https://ca.example/incident")
+        place.set_back(name)
         target = place.target(name)
         entry = self.by_name(self.renew(place))[name]
         self.assertEqual(entry["status"], "renewed")
         self.assertIn("the CA suggested", entry["reason"])
-        self.assertEqual(entry["explanation"], "https://ca.example/incident")
         self.assertNotEqual(place.target(name), target)
         # The new one has a window of its own, asked for at once.
         renewed = place.record(name)["renewal"]
@@ -425,31 +567,6 @@ class Watching(RenewTest):
     internet = {"pebble_options": {"config": {
         "certificateValidityPeriod": LIFETIME, "profiles": {"default": {"description": "short", "validityPeriod": LIFETIME}}}}}
 
-    def start(self, place, *arguments):
-        command = self.net.command("renew", "--watch", *arguments, config=place.config)
-        log = open(self.net.scene.path(place.folder, "watch.err"), "w", encoding="utf-8")
-        out = open(self.net.scene.path(place.folder, "watch.out"), "w", encoding="utf-8")
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
-        log.close()
-        out.close()
-        self.net.scene.guard(process.pid)
-        self.addCleanup(self.finish, process)
-        return process
-
-    def finish(self, process):
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        self.net.scene.release(process.pid)
-
-    def await_true(self, condition, seconds, what, place):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if condition():
-                return
-            time.sleep(0.1)
-        self.fail(f"not within {seconds} s: {what}\n" + "\n".join(place.log("watch.err")))
-
     def test_renews_again_and_again_follows_the_configuration_and_stops_when_asked(self):
         first, second = "n1.example.test", "n2.example.test"
         place = Place(self.net, certificates=[{"names": [first]}])
@@ -486,6 +603,25 @@ class Watching(RenewTest):
         found = re.search(r"next look at (\S+)", "\n".join(place.log("watch.err"))).group(1)
         wait = moment(found) - datetime.datetime.now(datetime.timezone.utc)
         self.assertTrue(50 <= wait.total_seconds() <= 70, wait)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 0)
+
+    def test_hooks_of_a_certificate_that_its_ca_wants_to_keep_longer_cost_no_order(self):
+        if not self.net.pebble.new:
+            self.skipTest("this Pebble takes no suggestion from a test")
+        name = "n5.example.test"
+        place = Place(self.net)
+        place.write(certificates=[{"names": [name], "deploy_hook": place.hook("hook", "again") + "; exit 5"}])
+        self.assert_exit(place.run("renew"), 1)
+        self.suggest(place, name, 100, 101)
+        self.let_ask_again(place, name)
+        orders = self.net.pebble.orders()
+        # More than half of its lifetime is over; the CA's word counts, to just before its end.
+        begin = moment(place.record(name)["not_before"])
+        time.sleep(max(0.0, self.LIFETIME / 2 + 0.5 - (datetime.datetime.now(datetime.timezone.utc) - begin).total_seconds()))
+        process = self.start(place)
+        self.await_true(lambda: len(place.log("hook")) == 2, 10, "the hook", place)
+        self.assertEqual(self.net.pebble.orders(), orders)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(10), 0)
 

@@ -55,6 +55,33 @@ void check_error(const fs::path& path, ErrorCode code, const std::string& words)
 
 }  // namespace
 
+TEST_CASE("a FIFO, a device or a socket in the place of a key is not waited for", "[acme]") {
+  Folder folder;
+  fs::path fifo = folder.path / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  check_error(fifo, ErrorCode::Invalid, "is no regular file");
+  check_error("/dev/zero", ErrorCode::Invalid, "is no regular file");
+  // Nor beside a good key.
+  REQUIRE(::mkfifo((folder.path / "regr.json").c_str(), 0600) == 0);
+  check(folder.write("private_key.json", kJwk), "", "");
+  check(folder.path, "certbot", "");
+}
+
+TEST_CASE("a key that others can read is warned of", "[acme]") {
+  Folder folder;
+  fs::path bare = folder.write("some.pem", pem());
+  fs::path inside = folder.write("acme/account.key", pem());
+  for (const auto& [path, key] : {std::pair(bare, bare), std::pair(inside.parent_path(), inside)}) {
+    REQUIRE(read_foreign_account(path)->warning().empty());
+    for (mode_t mode : {0640U, 0604U, 0620U}) {
+      REQUIRE(::chmod(key.c_str(), mode) == 0);
+      std::string text = read_foreign_account(path)->warning();
+      REQUIRE(text.find(key.string()) != std::string::npos);
+      REQUIRE(text.find("chmod 600") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("a bare key is read as PEM or as JWK", "[acme]") {
   Folder folder;
   check(folder.write("some.pem", pem()), "", "");

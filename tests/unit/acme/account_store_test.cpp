@@ -1,4 +1,6 @@
 // Accounts on the disk: how they are made, found again, and bound to external accounts.
+#include <sys/stat.h>
+
 #include "acme/state/external_account.hpp"
 #include "base/clock.hpp"
 #include "tests/unit/acme/account_machine.hpp"
@@ -96,6 +98,8 @@ TEST_CASE("a CA that wants external accounts gets the binding of the configured 
   conf::ExternalAccount eab{"kid-1", file.string()};
   machine.consent.binding = binding_of(eab, [&](const std::string& text) { warnings.push_back(text); });
   REQUIRE(error_of(machine.store.use(session, machine.consent)).code == ErrorCode::NotFound);
+  REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+  REQUIRE(error_of(machine.store.use(session, machine.consent)).message.find("no regular file") != std::string::npos);
   REQUIRE(base::replace_file(file, "not base64!\n", 0600));
   REQUIRE(error_of(machine.store.use(session, machine.consent)).code == ErrorCode::Invalid);
   REQUIRE_FALSE(machine.has("key.pem"));

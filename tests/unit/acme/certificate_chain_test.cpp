@@ -1,4 +1,6 @@
 // What is read from a chain, and which of several is taken.
+#include <openssl/err.h>
+
 #include <set>
 
 #include "acme/protocol/account.hpp"
@@ -169,6 +171,43 @@ TEST_CASE("a chain is checked against a key of ours and a key in a request", "[a
   chains.openssl.root("false", "Middle R3");
   auto forged = taken(CertificateChain::parse(chains.openssl.file("a.pem") + chains.openssl.file("false.pem"), "x"));
   REQUIRE(says(forged.check(request.public_key, request.names, now).error().message, "not signed by the next"));
+}
+
+TEST_CASE("a certificate for more than the ordered names is refused", "[acme]") {
+  OpensslProgram openssl;
+  openssl.root("ca", "CA");
+  openssl.request("a", "DNS:a.test");
+  auto key = taken(PrivateKey::from_pem(openssl.file("a.key")));
+  auto now = base::SystemClock().wall();
+  auto checked = [&](const std::string& names) {
+    openssl.sign("a", "a", "ca", "subjectAltName=" + names);
+    return taken(CertificateChain::parse(openssl.file("a.pem"), "x")).check(key.public_key(), {"a.test"}, now);
+  };
+  REQUIRE(checked("DNS:a.test"));
+  for (const char* other : {"IP:192.0.2.1", "email:root@a.test", "URI:https://a.test/", "RID:1.2.3.4"})
+    REQUIRE(says(checked(fmt::format("DNS:a.test,{}", other)).error().message, "no domain names"));
+  REQUIRE(says(checked("DNS:a.test,DNS:b.test").error().message, "\"a.test b.test\""));
+}
+
+TEST_CASE("names that cannot be read leave no error behind for the next one", "[acme]") {
+  OpensslProgram openssl;
+  openssl.root("ca", "CA");
+  openssl.request("a", "DNS:a.test");
+  openssl.sign("a", "a", "ca", "subjectAltName=DER:30:05:82:7F:61");
+  auto chain = taken(CertificateChain::parse(openssl.file("a.pem"), "x"));
+  ERR_clear_error();
+  REQUIRE(chain.names().empty());
+  REQUIRE(ERR_peek_error() == 0);
+  auto key = taken(PrivateKey::from_pem(openssl.file("a.key")));
+  REQUIRE_FALSE(chain.check(key.public_key(), {"a.test"}, base::SystemClock().wall()));
+  REQUIRE(ERR_peek_error() == 0);
+}
+
+TEST_CASE("two certificates of one key are known as such", "[acme]") {
+  const CrossSigned& chains = cross_signed();
+  auto first = taken(CertificateChain::parse(chains.by_old, "x"));
+  REQUIRE(first.has_key_of(taken(CertificateChain::parse(chains.long_chain, "x"))));
+  REQUIRE_FALSE(first.has_key_of(taken(CertificateChain::parse(chains.other_leaf, "x"))));
 }
 
 TEST_CASE("the default chain is taken unless another is preferred", "[acme]") {

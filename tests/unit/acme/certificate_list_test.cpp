@@ -196,9 +196,15 @@ TEST_CASE("broken records are named and hide none of the others", "[acme]") {
 TEST_CASE("what is not in force says why", "[acme]") {
   ListSetting setting;
   CertificateRecord tried;
-  tried.pending =
-      PendingOrder{"https://ca.test/1",    {"a.test", "b.test"}, "https://ca.test/dir", "https://ca.test/acct", "p256",
-                   setting.next_issuance()};
+  tried.pending = PendingOrder{"https://ca.test/1",
+                               {"a.test", "b.test"},
+                               "https://ca.test/dir",
+                               "https://ca.test/acct",
+                               "p256",
+                               setting.next_issuance(),
+                               {},
+                               {},
+                               {}};
   REQUIRE(setting.store.save("a.test", tried));
   Output text = setting.text();
   REQUIRE(text.status == 0);

@@ -125,7 +125,10 @@ TEST_CASE("issue takes every option of a certificate", "[acme][commands]") {
   CHECK(issue.dry_run);
   CHECK(parse_as<IssueCommand>({"issue", "a.test", "--reuse-key=false"}).options.reuse_key == false);
   CHECK(parse_as<IssueCommand>({"issue", "a.test", "--pkcs12=false"}).options.pkcs12 == conf::Pkcs12::None);
-  CHECK(parse_as<IssueCommand>({"issue", "--csr", "f"}).options.csr == "f");
+  // A renewal runs in another folder.
+  CHECK(parse_as<IssueCommand>({"issue", "--csr", "f"}).options.csr ==
+        (std::filesystem::current_path() / "f").string());
+  CHECK(parse_as<IssueCommand>({"issue", "a.test", "--csr", ""}).options.csr == "");
   CHECK(parse_as<IssueCommand>({"issue", "--batch", "f", "--jobs", "3"}).jobs == 3);
 }
 
@@ -137,6 +140,11 @@ TEST_CASE("options of issue that cannot be are refused", "[acme][commands]") {
   CHECK(contains(refused({"issue", "a.test", "--batch", "f"}).err, "of many"));
   CHECK(contains(refused({"issue", "a.test", "--jobs", "3"}).err, "is for --batch"));
   CHECK(contains(refused({"issue", "--batch", "f", "--jobs", "65"}).err, "--jobs"));
+  CHECK(contains(refused({"issue", "a.test", "--deploy-hook", "caf\xe9"}).err, "no UTF-8"));
+  CHECK(contains(refused({"issue", "a.test", "--not-after", "2020-01-01T00:00:00Z"}).err, "past"));
+  CHECK(contains(
+      refused({"issue", "a.test", "--not-before", "2099-01-02T00:00:00Z", "--not-after", "2099-01-01T00:00:00Z"}).err,
+      "not after --not-before"));
   CHECK(contains(refused({"issue"}).err, "NAME"));
   CHECK(contains(refused({"issue", "--csr", "f", "--key-type", "p256"}).err, "not here"));
   CHECK(contains(refused({"revoke"}).err, "either"));

@@ -98,6 +98,50 @@ TEST_CASE("the CA's own time counts when it is the later one, up to a month", "[
   CHECK(memory.hold(kCa, {"a.example"}, kNow)->until <= kNow + hours(24 * 32));
 }
 
+TEST_CASE("what the CA said counts for itself beside a longer wait of our own", "[acme]") {
+  TemporaryFolder folder;
+  FailureMemory memory(folder.path / "acme");
+  using HoldKind = FailureMemory::HoldKind;
+  for (int i = 0; i < 4; ++i) REQUIRE(memory.failed(kCa, {"b.example"}, "ours", kNow, std::nullopt));
+  CHECK(!memory.hold(kCa, {"a.example", "b.example"}, kNow, HoldKind::SaidByCa));
+  for (int i = 0; i < 4; ++i) fail_once(memory, kNow, kNow + hours(1));
+  // Our own wait is a day by now, for both.
+  CHECK(memory.hold(kCa, {"a.example", "b.example"}, kNow)->until >= kNow + hours(24));
+  auto by_ca = memory.hold(kCa, {"a.example", "b.example"}, kNow, HoldKind::SaidByCa);
+  REQUIRE(by_ca);
+  CHECK(by_ca->name == "a.example");
+  CHECK(by_ca->until == kNow + hours(1));
+  CHECK(by_ca->said_by_ca);
+  CHECK(!memory.hold(kCa, {"b.example"}, kNow, HoldKind::SaidByCa));
+  CHECK(!memory.hold(kCa, {"a.example"}, kNow + hours(1), HoldKind::SaidByCa));
+  // A failure of another kind does not take it away, nor does it last for ever.
+  fail_once(memory, kNow + minutes(1));
+  CHECK(memory.hold(kCa, {"a.example"}, kNow + minutes(2), HoldKind::SaidByCa)->until == kNow + hours(1));
+  fail_once(memory, kNow + hours(2));
+  CHECK(base::read_file(folder.path / "acme/failures.json")->find("ca_until") == std::string::npos);
+}
+
+TEST_CASE("more failures than a file may hold cost the oldest, not all", "[acme]") {
+  TemporaryFolder folder;
+  FailureMemory memory(folder.path / "acme");
+  std::string reason(480, 'r');
+  auto names = [](int from, int count) {
+    std::vector<std::string> out;
+    for (int i = from; i < from + count; ++i) out.push_back(fmt::format("n{}.example", i));
+    return out;
+  };
+  // About 700 octets each; a call costs as much as there are names, so they come in few.
+  for (int i = 0; i < 8; ++i) REQUIRE(memory.failed(kCa, names(i * 2000, 2000), reason, kNow + seconds(i), {}));
+  CHECK(std::filesystem::file_size(folder.path / "acme/failures.json") <= 8U << 20U);
+  WallTime later = kNow + seconds(10);
+  CHECK(memory.hold(kCa, {"n15999.example"}, later));
+  CHECK(memory.hold(kCa, {"n14000.example"}, later));
+  CHECK(!memory.hold(kCa, {"n0.example"}, later));
+  fail_once(memory, later);
+  CHECK(memory.hold(kCa, {"a.example"}, later));
+  CHECK(memory.hold(kCa, {"n15999.example"}, later));
+}
+
 TEST_CASE("a clock that was set back holds nothing up", "[acme]") {
   TemporaryFolder folder;
   FailureMemory memory(folder.path / "acme");

@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 
 #include <ctime>
+#include <fstream>
 
+#include "acme/state/account_store.hpp"
 #include "tests/unit/acme/files_setting.hpp"
 
 using namespace countersign;
@@ -300,6 +302,67 @@ TEST_CASE("a folder that cannot be written is named, and nothing is left in it",
   REQUIRE(setting.store.live_chain("a.test"));
 }
 
+TEST_CASE("a folder that others may change is refused, and the command that helps is told", "[acme]") {
+  TemporaryFolder folder;
+  fs::path root = folder.path / "state/acme";
+  REQUIRE(CertificateStore::open(root));
+  auto refusal = [&] {
+    auto store = CertificateStore::open(root);
+    auto accounts = AccountStore::open(root, "https://ca.example/dir");
+    REQUIRE_FALSE(store);
+    REQUIRE_FALSE(accounts);
+    CHECK(store.error().code == base::ErrorCode::Denied);
+    CHECK(accounts.error().message == store.error().message);
+    return store.error().message;
+  };
+  for (unsigned mode : {0777U, 0720U, 0702U, 01777U}) {
+    fs::permissions(root, fs::perms(mode));
+    CHECK(refusal().find("chmod go-w " + root.string()) != std::string::npos);
+  }
+  for (unsigned mode : {0700U, 0711U, 0755U}) {
+    fs::permissions(root, fs::perms(mode));
+    CHECK(CertificateStore::open(root));
+    CHECK(AccountStore::open(root, "https://ca.example/dir"));
+  }
+  if (::chown(root.c_str(), kStranger, static_cast<gid_t>(-1)) != 0) return;
+  CHECK(refusal().find("chown -R " + std::to_string(::geteuid()) + " " + root.string()) != std::string::npos);
+  // The stranger's own run has no reason to complain, nor would it about root's.
+  fs::permissions(folder.path, fs::perms(0755));
+  auto opens = [&] {
+    return in_a_process([&] { return become(kStranger, kStranger) && AccountStore::open(root, "https://x/") ? 0 : 1; });
+  };
+  CHECK(opens() == 0);
+  REQUIRE(::chown(root.c_str(), 0, static_cast<gid_t>(-1)) == 0);
+  CHECK(opens() == 0);
+}
+
+TEST_CASE("a chain that an earlier try left is replaced, and one that cannot be is said", "[acme]") {
+  StoreSetting setting;
+  std::string issuance = setting.next_issuance();
+  setting.require(setting.store.write_key("a.test", issuance, pairs()[0].key(), {}));
+  REQUIRE(base::create_file(setting.archive(issuance) / "cert.pem", "half", 0600));
+  setting.require(setting.store.write_chain("a.test", issuance, pairs()[0].chain(), {}));
+  CHECK(base::read_file(setting.archive(issuance) / "cert.pem") == pairs()[0].chain().leaf_pem());
+  CHECK(mode_of(setting.archive(issuance) / "cert.pem") == 0644);
+  if (::geteuid() != 0) return;
+  fs::permissions(setting.folder.path, fs::perms(0755));
+  for (const fs::path& path :
+       {setting.root, setting.root / "archive", setting.root / "archive/a.test", setting.archive(issuance)})
+    fs::permissions(path, fs::perms(0755));
+  std::string said = (setting.folder.path / "said").string();
+  REQUIRE(base::create_file(said, "", 0600));
+  REQUIRE(::chown(said.c_str(), kStranger, kStranger) == 0);
+  in_a_process([&] {
+    if (!become(kStranger, kStranger)) return 1;
+    std::ofstream(said) << message_of(setting.store.write_chain("a.test", issuance, pairs()[0].chain(), {}));
+    return 0;
+  });
+  std::string message = *base::read_file(said);
+  INFO(message);
+  CHECK(message.find("permission denied") != std::string::npos);
+  CHECK(message.find("file exists") == std::string::npos);
+}
+
 TEST_CASE("a run that is killed anywhere leaves a matching pair in force", "[acme]") {
   StoreSetting setting;
   setting.issue();
@@ -346,12 +409,11 @@ TEST_CASE("a run that is killed anywhere leaves a matching pair in force", "[acm
 TEST_CASE("what killed runs left beside the files goes when it is old", "[acme]") {
   StoreSetting setting;
   setting.issue();
-  fs::path young = setting.root / "live/.a.test.0123456789abcdef";
-  fs::path old = setting.root / "live/.b.test.0123456789abcdef";
-  fs::path old_file = setting.root / "certificates/.a.test.json.0123456789abcdef";
-  std::vector<fs::path> strangers{setting.root / "live/.0123456789abcdef", setting.root / "live/x.0123456789abcdef",
-                                  setting.root / "certificates/.x.0123456789abcdeg",
-                                  setting.root / "certificates/.x.y"};
+  fs::path young = setting.root / "live/.a.test.new";
+  fs::path old = setting.root / "live/.b.test.new";
+  fs::path old_file = setting.root / "certificates/.a.test.json.new";
+  std::vector<fs::path> strangers{setting.root / "live/.new", setting.root / "live/x.new",
+                                  setting.root / "certificates/.x.news", setting.root / "certificates/.x.y"};
   fs::create_symlink("../archive/a.test/x", young);
   fs::create_symlink("../archive/b.test/x", old);
   timespec hours_ago[2] = {{::time(nullptr) - 7200, 0}, {::time(nullptr) - 7200, 0}};

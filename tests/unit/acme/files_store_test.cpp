@@ -10,6 +10,21 @@ using namespace countersign::acme::tests;
 using namespace std::chrono_literals;
 using base::ErrorCode;
 
+namespace {
+
+PendingOrder pending_order(const std::string& archive) {
+  PendingOrder order;
+  order.url = "https://ca/1";
+  order.names = {"b.test"};
+  order.directory_url = "https://ca/";
+  order.account_url = "https://ca/me";
+  order.key_type = "p256";
+  order.archive = archive;
+  return order;
+}
+
+}  // namespace
+
 TEST_CASE("an issuance is in force at once and only when all of it is there", "[acme]") {
   StoreSetting setting;
   const CertificateStore& store = setting.store;
@@ -60,7 +75,7 @@ TEST_CASE("the newest five issuances are kept, the live and the pending one alwa
   CertificateRecord record;
   record.names = {"a.test"};
   record.archive = all[3];
-  record.pending = PendingOrder{"https://ca/1", {"b.test"}, "https://ca/", "https://ca/me", "p256", pending};
+  record.pending = pending_order(pending);
   REQUIRE(store.switch_live("a.test", record));
   REQUIRE(store.is_live("a.test", all[3]));
   REQUIRE(setting.archived() ==
@@ -172,8 +187,7 @@ TEST_CASE("a record survives its file, and a broken file is named", "[acme]") {
   REQUIRE((*loaded)->order_url == record.order_url);
   REQUIRE((*loaded)->published.front().name == record.published.front().name);
   REQUIRE_FALSE((*loaded)->pending);
-  record.pending = PendingOrder{"https://ca/1",  {"b.test"}, "https://ca/",
-                                "https://ca/me", "p256",     CertificateStore::new_issuance(base::WallTime())};
+  record.pending = pending_order(CertificateStore::new_issuance(base::WallTime()));
   REQUIRE(store->save("a.test", record));
   loaded = store->load("a.test");
   REQUIRE((*loaded)->pending->url == record.pending->url);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,8 +82,11 @@ TEST_CASE("hooks run one after another, and the first that fails is the last", "
 TEST_CASE("a hook has /dev/null for stdin, stderr for stdout, and no other descriptor of ours", "[acme]") {
   TemporaryFolder folder;
   std::string file = (folder.path / "out").string();
-  int leaked = ::open("/dev/null", O_RDONLY);  // without O_CLOEXEC
-  REQUIRE(leaked >= 0);
+  int opened = ::open("/dev/null", O_RDONLY);
+  // Without O_CLOEXEC, and beyond those that the shell uses itself.
+  int leaked = ::fcntl(opened, F_DUPFD, 100);
+  REQUIRE(leaked >= 100);
+  ::close(opened);
   REQUIRE(run_hooks({"{ readlink /proc/$$/fd/0; ls /proc/$$/fd | sort -n | tr '\\n' ' '; } > " + file}, {}));
   // The shell keeps its own stdout at 10 or above while a group is redirected.
   CHECK(contents(file).starts_with("/dev/null\n0 1 2 "));
@@ -108,6 +112,32 @@ TEST_CASE("a hook's signals are as after a login, and it has its own process gro
   CHECK(contents(file) == "");
   REQUIRE(::sigprocmask(SIG_SETMASK, &before, nullptr) == 0);
   ::signal(SIGPIPE, SIG_DFL);
+}
+
+TEST_CASE("a hook has the limit on open files that this program was started with", "[acme]") {
+  TemporaryFolder folder;
+  std::string file = (folder.path / "out").string();
+  pid_t child = ::fork();
+  if (child == 0) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < 256) ::_exit(2);
+    limit.rlim_cur = 200;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) ::_exit(2);
+    raise_open_files();
+    raise_open_files();
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur != limit.rlim_max) ::_exit(3);
+    if (!run_hooks({"ulimit -S -n > " + file + "; ulimit -H -n >> " + file}, {})) ::_exit(4);
+    // What the shell says of a command is as ever.
+    auto said = [](const char* command) { return run_hooks({command}, {}).error().message; };
+    if (said("-x") != "the hook \"-x\" failed: exit status 127 (no such command)") ::_exit(5);
+    if (said("exit 3 # \"$0 '") != "the hook \"exit 3 # \"$0 '\" failed: exit status 3") ::_exit(6);
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur != limit.rlim_max) ::_exit(7);
+    ::_exit(contents(file) == fmt::format("200\n{}\n", limit.rlim_max) ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("what a hook leaves running does not hold it up", "[acme]") {

@@ -244,6 +244,8 @@ TEST_CASE("a CA that is not there is told by its address, and nothing is publish
   Setting setting("https://127.0.0.1:1/dir");
   auto refused = setting.run({"a.test"});
   REQUIRE(refused.error().code == ErrorCode::Unavailable);
-  REQUIRE(refused.error().message == "ACME directory: cannot connect to 127.0.0.1:1: connection refused");
+  REQUIRE(refused.error().message ==
+          "the CA https://127.0.0.1:1/dir cannot be reached: cannot connect to 127.0.0.1:1: connection refused; check "
+          "acme.ca, or name a second CA in acme.fallback_ca");
   REQUIRE(setting.publisher.called("publish") == 0);
 }

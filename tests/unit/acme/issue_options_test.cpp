@@ -306,11 +306,25 @@ TEST_CASE("the experimental challenges are answered at their own names", "[acme]
   CHECK(standing.find("persistUntil=") != std::string::npos);
   CHECK(setting.record("b.test").standing.size() == 1);
   CHECK(setting.publisher.lifetimes.back() > 300 * 24h);
-  // The next issuance renews it: one record again.
+  // While it is good for long, the next issuance leaves it as it is; one that ends soon is followed by another.
   std::this_thread::sleep_for(1100ms);
   static_cast<void>(setting.succeed({"b.test", "*.b.test"}, WhenValid::IssueAgain));
   REQUIRE(setting.publisher.served.size() == 1);
-  CHECK(setting.publisher.served.front().value != standing);
+  CHECK(setting.publisher.served.front().value == standing);
+  auto store = *CertificateStore::open(setting.folder());
+  CertificateRecord record = setting.record("b.test");
+  std::string old = standing.substr(0, standing.find("persistUntil=")) + "persistUntil=1800000000";
+  record.standing.front().value = setting.publisher.served.front().value = old;
+  REQUIRE(store.save("b.test", record));
+  static_cast<void>(setting.succeed({"b.test", "*.b.test"}, WhenValid::IssueAgain));
+  REQUIRE(setting.publisher.served.size() == 1);
+  CHECK(setting.publisher.served.front().value != old);
+  CHECK(setting.record("b.test").standing.size() == 1);
+  // What proves names in another way needs it no more.
+  setting.options.challenge = conf::ChallengeType::Dns01;
+  static_cast<void>(setting.succeed({"b.test", "*.b.test"}, WhenValid::IssueAgain));
+  CHECK(setting.publisher.served.empty());
+  CHECK(setting.record("b.test").standing.empty());
 }
 
 TEST_CASE("options are merged one by one, and every default is filled in", "[acme]") {
@@ -330,4 +344,51 @@ TEST_CASE("options are merged one by one, and every default is filled in", "[acm
   CHECK(options.deploy_hooks == std::vector<std::string>{"a", "b"});
   over.deploy_hooks = {{""}};
   CHECK(resolved(acme, merged(under, over)).deploy_hooks == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("a record says again what it was told, also where that is nothing", "[acme]") {
+  CertificateRecord record;
+  record.names = {"a.test"};
+  record.dropped = {"b.test"};
+  conf::CertificateOptions& options = record.options;
+  options.ca = "";
+  options.fallback_ca = std::vector<std::string>{};
+  options.key_type = conf::KeyType::Rsa3072;
+  options.profile = options.preferred_chain = options.csr = options.pkcs12_password_file = "";
+  options.group = options.not_before = options.not_after = options.server = options.credentials = "";
+  options.challenge = conf::ChallengeType::DnsPersist01;
+  options.reuse_key = options.drop_failed = false;
+  options.pkcs12 = conf::Pkcs12::Legacy;
+  options.mode = 0640U;
+  options.deploy_hooks = {{"", "a \"b\"\n"}};
+  record.deploy_due = true;
+  record.server = "https://v.test";
+  record.pending = PendingOrder{"https://ca/1",         {"a.test"}, "https://ca/",
+                                "https://ca/me",        "p256",     CertificateStore::new_issuance(base::WallTime()),
+                                "2026-11-22T10:00:00Z", {"b.test"}, options};
+  auto again = parse_record(record_document(record), "x");
+  if (!again) FAIL(again.error().message);
+  CHECK(again->options == options);
+  CHECK(again->pending->options == options);
+  CHECK(again->pending->dropped == record.pending->dropped);
+  CHECK(again->pending->created == record.pending->created);
+  CHECK(again->dropped == record.dropped);
+  CHECK(again->deploy_due);
+  CHECK(again->server == record.server);
+  CHECK(record_document(*again) == record_document(record));
+}
+
+TEST_CASE("a name that lost its delegation is dropped where that is asked for", "[acme]") {
+  Pebble pebble;
+  Setting setting(pebble);
+  setting.publisher.undelegated = "b.test";
+  REQUIRE(tests::fails_with(setting.run({"a.test", "b.test"}), ErrorCode::NotFound, "b.test"));
+  setting.options.drop_failed = true;
+  auto outcome = setting.succeed({"a.test", "b.test"});
+  CHECK(outcome.names == std::vector<std::string>{"a.test"});
+  CHECK(outcome.dropped == std::vector<std::string>{"b.test"});
+  // Both what was asked for and what came of it are this certificate.
+  CHECK(setting.succeed({"a.test", "b.test"}).left_alone);
+  CHECK(setting.succeed({"a.test"}).left_alone);
+  REQUIRE(tests::fails_with(setting.run({"b.test"}), ErrorCode::NotFound, "b.test"));
 }

@@ -264,3 +264,95 @@ TEST_CASE("values that two runs could not withdraw are all noted", "[acme]") {
   static_cast<void>(setting.succeed({"a.test"}));
   REQUIRE(setting.record("a.test").published.empty());
 }
+
+TEST_CASE("an order that was stopped before its names were proved is gone on with", "[acme]") {
+  OrderCa ca;
+  ca.issue_certificates();
+  Setting setting(ca.url("/dir"));
+  setting.publisher.fence_result = base::fail(ErrorCode::Timeout, "no server answers");
+  REQUIRE_FALSE(setting.run({"a.test"}));
+  setting.publisher.fence_result = {};
+  // What a kill leaves: a record of the order, with values that may be served.
+  auto store = *CertificateStore::open(setting.folder());
+  CertificateRecord record;
+  record.names = {"a.test"};
+  record.pending = PendingOrder{ca.url("/order/1"),
+                                {"a.test"},
+                                ca.url("/dir"),
+                                ca.url("/account/1"),
+                                "p256",
+                                CertificateStore::new_issuance(base::WallTime()),
+                                "",
+                                {},
+                                {}};
+  REQUIRE(store.save("a.test", record));
+  auto orders = ca.server().count("/order");
+  static_cast<void>(setting.succeed({"a.test"}));
+  CHECK(ca.server().count("/order") == orders);
+  CHECK(setting.record("a.test").order_url == ca.url("/order/1"));
+  CHECK_FALSE(setting.record("a.test").pending);
+}
+
+TEST_CASE("an unfinished order that cannot be gone on with does not stand in the way", "[acme]") {
+  OrderCa ca;
+  ca.issue_certificates();
+  Setting setting(ca.url("/dir"));
+  ca.reply("/certificate", broken());
+  setting.options.profile = "";
+  REQUIRE_FALSE(setting.run({"a.test"}));
+  REQUIRE(setting.record("a.test").pending);
+  SECTION("who insists gets a new one") {
+    ca.issue_certificates();
+    setting.holds = Holds::None;
+    static_cast<void>(setting.succeed({"a.test"}));
+    CHECK(ca.server().count("/order") == 2);
+  }
+  SECTION("with other wishes it is another order") {
+    ca.issue_certificates();
+    setting.options.not_after = "2027-01-01T00:00:00Z";
+    static_cast<void>(setting.succeed({"a.test"}));
+    CHECK(ca.server().count("/order") == 2);
+    CHECK_FALSE(setting.record("a.test").options.not_after);
+  }
+  SECTION("while its CA is down, the next one is asked") {
+    tests::Pebble pebble;
+    setting.config.acme.ca_bundle = pebble.ca_file();
+    setting.config.acme.fallback_ca = {pebble.directory_url()};
+    ca.reply("/dir", broken());
+    CHECK(setting.succeed({"a.test"}).ca == pebble.directory_url());
+  }
+}
+
+TEST_CASE("deploy hooks that failed are run again, with the certificate left alone", "[acme]") {
+  OrderCa ca;
+  ca.issue_certificates();
+  Setting setting(ca.url("/dir"));
+  std::string marker = (setting.state.path / "marker").string();
+  setting.options.deploy_hooks = {{"test -e " + marker}};
+  CHECK(setting.succeed({"a.test"}).hook_failure.find("exit status 1") != std::string::npos);
+  CHECK(setting.record("a.test").deploy_due);
+  setting.options = {};
+  auto again = setting.succeed({"a.test"});
+  CHECK(again.left_alone);
+  CHECK_FALSE(again.hook_failure.empty());
+  REQUIRE(base::replace_file(marker, "", 0600));
+  CHECK(setting.succeed({"a.test"}).hook_failure.empty());
+  CHECK_FALSE(setting.record("a.test").deploy_due);
+  CHECK(ca.server().count("/order") == 1);
+}
+
+TEST_CASE("options that are given with a valid certificate are kept for the next one", "[acme]") {
+  OrderCa ca;
+  ca.issue_certificates();
+  Setting setting(ca.url("/dir"));
+  static_cast<void>(setting.succeed({"a.test"}));
+  setting.options.key_type = conf::KeyType::P384;
+  setting.options.group = "";
+  CHECK(setting.succeed({"a.test"}).left_alone);
+  REQUIRE(setting.warnings.size() == 1);
+  CHECK(setting.warnings.front().find("--force") != std::string::npos);
+  CHECK(setting.record("a.test").options.key_type == conf::KeyType::P384);
+  CHECK(setting.record("a.test").options.group == "");
+  CHECK(setting.succeed({"a.test"}).left_alone);
+  CHECK(setting.warnings.size() == 1);
+}

@@ -18,7 +18,7 @@ struct Setting {
   conf::Config config;
   RecordingPublisher publisher;
   conf::CertificateOptions options;
-  acme::Holds holds = acme::Holds::None;
+  acme::Holds holds = acme::Holds::CaOnly;
   std::vector<std::string> steps, warnings;
   std::vector<acme::Attempt> attempts;
   std::vector<std::size_t> finished;

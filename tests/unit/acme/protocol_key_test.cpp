@@ -1,6 +1,7 @@
 // Keys that other clients keep as JWK.
 #include <openssl/core_names.h>
 
+#include <chrono>
 #include <map>
 
 #include "acme/protocol/openssl.hpp"
@@ -191,6 +192,40 @@ TEST_CASE("a JWK that is broken, public, too small or of another kind is refused
   with(rsa_members(rsa), "p", std::string(8192, 'A'));
   for (const char* text : {"", "[]", "{}", "{\"kty\":7}", "not JSON", "-----BEGIN PRIVATE KEY-----"})
     REQUIRE(PrivateKey::from_jwk(text).error().code == ErrorCode::Invalid);
+}
+
+TEST_CASE("a hostile JWK costs no minutes", "[acme]") {
+  auto began = std::chrono::steady_clock::now();
+  std::string large(1364, '_');  // 8184 bits, and odd
+  Members members = {{"kty", "RSA"}, {"n", large}, {"e", "AQAB"}, {"d", std::string(1360, '_')}};
+  REQUIRE(says(refusal(members), "without its factors"));
+  // d is as long as it likes only up to n.
+  auto key = taken(PrivateKey::generate(conf::KeyType::Rsa2048));
+  members = rsa_members(key);
+  members["d"] = large;
+  REQUIRE(says(refusal(members), "does not belong"));
+  members.erase("p");
+  REQUIRE(says(refusal(members), "does not belong"));
+  // A prime has no factors to be found, and its e and d are good.
+  BigNumber prime(BN_new());
+  BigNumber order(BN_new());
+  BigNumber exponent(BN_new());
+  base::Handle<BN_CTX, BN_CTX_free> context(BN_CTX_new());
+  BigNumber inverse;
+  BN_set_word(exponent.get(), 65537);
+  while (!inverse) {
+    REQUIRE(BN_generate_prime_ex(prime.get(), 2048, 0, nullptr, nullptr, nullptr) == 1);
+    BN_sub(order.get(), prime.get(), BN_value_one());
+    inverse = BigNumber(BN_mod_inverse(nullptr, exponent.get(), order.get(), context.get()));
+  }
+  auto text = [](const BIGNUM* value) {
+    std::string octets(static_cast<std::size_t>(BN_num_bytes(value)), '\0');
+    BN_bn2bin(value, reinterpret_cast<unsigned char*>(octets.data()));
+    return base::base64url_encode(base::as_bytes(octets));
+  };
+  REQUIRE(says(refusal({{"kty", "RSA"}, {"n", text(prime.get())}, {"e", "AQAB"}, {"d", text(inverse.get())}}),
+               "does not belong"));
+  REQUIRE(std::chrono::steady_clock::now() - began < std::chrono::seconds(30));
 }
 
 TEST_CASE("a key's type is told from the key", "[acme]") {

@@ -72,16 +72,17 @@ TEST_CASE("an order without Location, for other names or with a broken member is
   };
   REQUIRE(with_location(ca.order_body("pending"), ca.url("/order/1"))->url == ca.url("/order/1"));
   REQUIRE(says(with_location(ca.order_body("pending"), "http://evil.test/").error(), "not https"));
-  REQUIRE(says(with_location(ca.order_body("odd"), ca.url("/order/1")).error(), "\"status\" is no order status"));
+  REQUIRE(
+      says(with_location(ca.order_body("odd"), ca.url("/order/1")).error(), "\"status\" is \"odd\", no order status"));
   REQUIRE(says(with_location(ca.order_body("valid"), ca.url("/order/1")).error(), "\"certificate\" is missing"));
   REQUIRE(says(with_location("{}", ca.url("/order/1")).error(), "\"status\" is missing"));
   REQUIRE(says(with_location("<html>", ca.url("/order/1")).error(), "not JSON"));
-  REQUIRE(
-      says(with_location(
-               R"({"status":"pending","identifiers":[{"value":"b.test"}],"authorizations":[],"finalize":"https://a/"})",
-               ca.url("/order/1"))
-               .error(),
-           "other names"));
+  REQUIRE(says(
+      with_location(
+          R"({"status":"pending","identifiers":[{"value":"b.test"}],"authorizations":["https://b/"],"finalize":"https://a/"})",
+          ca.url("/order/1"))
+          .error(),
+      "other names"));
 }
 
 TEST_CASE("a page of a broken proxy is retried, then quoted", "[acme]") {
@@ -280,4 +281,39 @@ TEST_CASE("a challenge's reason that is not well formed is told as far as it goe
   REQUIRE(authorizations);
   REQUIRE(authorizations->front().failure() == "no TXT record");
   REQUIRE(authorizations->front().name() == "a.test ?");
+}
+
+TEST_CASE("a pending order without authorizations is not waited for", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  auto with_status = [&](const std::string& status) {
+    ca.reply("/order/1", MockCa::json(200, R"({"status":")" + status +
+                                               R"(","identifiers":[{"value":"a.test"}],"authorizations":[],)"
+                                               R"("finalize":"https://a/","certificate":"https://a/"})"));
+    return fetch_order(session, ca.url("/order/1"));
+  };
+  REQUIRE(says(with_status("pending").error(), "has no authorizations"));
+  for (const char* status : {"ready", "processing", "valid", "invalid"}) REQUIRE(with_status(status));
+}
+
+TEST_CASE("a page in the place of a triggered challenge is quoted", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  ca.reply("/1", MockCa::json(200, R"({"type":"dns-01","status":"processing"})"));
+  ca.reply("/2", MockReply{200, {{"Content-Type", "text/html"}}, "<h1>Log\tin</h1>"});
+  ca.reply("/3", MockReply{200, {}, ""});
+  auto results = trigger_challenges(session, {ca.url("/1"), ca.url("/2"), ca.url("/3")});
+  REQUIRE(results[0]);
+  REQUIRE(results[1].error().code == ErrorCode::Protocol);
+  REQUIRE(says(results[1].error(), ca.url("/2")));
+  REQUIRE(says(results[1].error(), "\"text/html\": <h1>Log in</h1>"));
+  REQUIRE(results[2].error().code == ErrorCode::Protocol);
+}
+
+TEST_CASE("an unknown status is quoted, harmless", "[acme]") {
+  MockCa ca;
+  Session session = session_of(ca);
+  ca.reply("/authz", MockCa::json(200, R"({"status":"li\u001bmbo","identifier":{"value":"a.test"},"challenges":[]})"));
+  REQUIRE(says(fetch_authorizations(session, {ca.url("/authz")}).error(),
+               "\"status\" is \"li?mbo\", no authorization status"));
 }

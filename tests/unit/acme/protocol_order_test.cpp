@@ -275,6 +275,10 @@ TEST_CASE("a window that is none counts as no answer", "[acme]") {
   MockCa ca;
   REQUIRE(says(window(ca, "2026-01-03T00:00:00Z", "2026-01-02T00:00:00Z").error(), "is not after"));
   REQUIRE(window(ca, "2026-01-03T00:00:00Z", "2026-01-03T00:00:00Z").error().code == ErrorCode::Protocol);
+  REQUIRE(says(window(ca, "2026-01-03T00:00:00Z", "9999-12-31T23:59:59Z").error(), "more than ten years away"));
+  REQUIRE(window(ca, "0000-01-01T00:00:00+01:00", "2026-01-03T00:00:00Z").error().code == ErrorCode::Protocol);
+  REQUIRE(base::format_rfc3339(taken(window(ca, "0000-01-01T00:00:00Z", "0000-01-02T00:00:00Z")).start) ==
+          "0000-01-01T00:00:00Z");
   REQUIRE(says(window(ca, "yesterday", "2026-01-03T00:00:00Z").error(), "\"suggestedWindow.start\" is no date-time"));
   Session session = renewing(ca);
   for (const char* body :

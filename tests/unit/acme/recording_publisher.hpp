@@ -42,7 +42,10 @@ class RecordingPublisher final : public acme::Publisher {
     calls.push_back("publish");
     lifetimes.push_back(lifetime);
     all_published.insert(all_published.end(), values.begin(), values.end());
-    served.insert(served.end(), values.begin(), values.end());
+    for (const acme::TxtValue& value : values) {
+      auto same = [&](const acme::TxtValue& v) { return v.name == value.name && v.value == value.value; };
+      if (std::none_of(served.begin(), served.end(), same)) served.push_back(value);
+    }
     if (on_publish) on_publish();
     return publish_result;
   }

@@ -134,3 +134,13 @@ TEST_CASE("credentials that everybody can read are refused, with what to do", "[
   REQUIRE(base::create_file(broken, "{", 0600));
   CHECK(contains(Credentials::load(broken).error().message, "broken.json"));
 }
+
+TEST_CASE("a FIFO in the place of the credentials is not waited for", "[acme][remote]") {
+  tests::TemporaryFolder folder;
+  auto file = folder.path / "fifo";
+  REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+  auto refused = Credentials::load(file);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::Invalid);
+  CHECK(contains(refused.error().message, "is no regular file"));
+}

@@ -1,5 +1,4 @@
 #include "acme/renew/due.hpp"
-#include "acme/renew/suggestion.hpp"
 #include "tests/support/catch.hpp"
 
 namespace countersign::acme {
@@ -27,7 +26,7 @@ Prospect issued(milliseconds lifetime = kDay * 90) {
   record.names = prospect.names;
   record.directory_url = kCa;
   record.key_type = "p256";
-  record.archive = "20261101T000000.000Z-00000000";
+  record.archive = "20261031T000000.000Z-00000000";  // long enough before kIssued to be due again
   prospect.record = record;
   prospect.live = Prospect::Live{kIssued, kIssued + lifetime, "aki.serial"};
   return prospect;
@@ -78,19 +77,53 @@ TEST_CASE("the time drawn from the CA's window counts, not the lifetime", "[acme
   // A window of the past: at once.
   prospect.record->renewal = suggestion(kIssued - kDay * 2, kIssued - kDay, kIssued - kDay);
   CHECK(at(prospect, kIssued).kind == Kind::Due);
+  // Asked, and nothing was suggested.
+  prospect.record->renewal = RenewalState{"aki.serial", {}, {}, {}, kIssued + hours(6), ""};
+  CHECK(at(prospect, kIssued).kind == Kind::NotDue);
+  CHECK(at(prospect, kIssued).at == kIssued + kDay * 60);
+  CHECK(!at(prospect, kIssued).suggested_by_ca);
+  prospect.record->renewal = suggestion(kIssued - kDay * 2, kIssued - kDay, kIssued - kDay);
   // One for another certificate says nothing about this one.
   prospect.record->renewal->certificate_id = "aki.other";
   CHECK(at(prospect, kIssued).kind == Kind::NotDue);
   CHECK(at(prospect, kIssued).at == kIssued + kDay * 60);
 }
 
-TEST_CASE("who looks too rarely for the window renews while it is open (RFC 9773 §4.2)", "[acme]") {
+TEST_CASE("what was drawn to come before the next look is renewed now (RFC 9773 §4.2)", "[acme]") {
   Prospect prospect = issued();
-  WallTime start = kIssued + kDay * 40, end = start + hours(12), drawn = end - hours(1);
+  WallTime start = kIssued + kDay * 40, drawn = start + minutes(20), end = start + hours(1);
   prospect.record->renewal = suggestion(start, end, drawn);
-  CHECK(decide(prospect, Trigger::Schedule, start - seconds(1), start + hours(13)).kind == Kind::NotDue);
-  CHECK(decide(prospect, Trigger::Schedule, start + seconds(1), start + hours(13)).kind == Kind::Due);
-  CHECK(decide(prospect, Trigger::Schedule, start + seconds(1), start + hours(11)).kind == Kind::NotDue);
+  auto looked = [&](WallTime now) { return decide(prospect, Trigger::Schedule, now, now + hours(13)); };
+  // At the one look the window has not begun, at the next one it is over.
+  CHECK(looked(start - hours(6)).kind == Kind::Due);
+  CHECK(looked(start - hours(6)).suggested_by_ca);
+  CHECK(looked(drawn - hours(13)).kind == Kind::NotDue);
+  CHECK(looked(drawn - hours(13) + seconds(1)).kind == Kind::Due);
+  // Who stays waits for the very time.
+  CHECK(at(prospect, drawn - seconds(1)).kind == Kind::NotDue);
+  // A long window: by what was drawn, not by its end.
+  prospect.record->renewal = suggestion(start, start + kDay * 3, start + kDay * 2);
+  CHECK(looked(start + kDay).kind == Kind::NotDue);
+  CHECK(looked(start + kDay * 2 - hours(12)).kind == Kind::Due);
+}
+
+TEST_CASE("a short-lived certificate does not expire between two looks, and a long-lived one is not early", "[acme]") {
+  auto looked = [](const Prospect& prospect, WallTime now) {
+    return decide(prospect, Trigger::Schedule, now, now + hours(13));
+  };
+  // Due at 12 h. At the next look a quarter of the lifetime must be left: half of what is left at 12 h.
+  Prospect day = issued(kDay);
+  CHECK(looked(day, kIssued + hours(5)).kind == Kind::NotDue);
+  CHECK(looked(day, kIssued + hours(5) + seconds(1)).kind == Kind::Due);
+  CHECK(looked(day, kIssued + hours(6)).reason ==
+        "the next look could be too late: it expires at 2026-11-02T00:00:00Z");
+  CHECK(at(day, kIssued + hours(11)).kind == Kind::NotDue);
+  for (auto lifetime : {kDay * 6, kDay * 47, kDay * 90, kDay * 398}) {
+    Prospect prospect = issued(lifetime);
+    WallTime then = at(prospect, kIssued).at;
+    CHECK(looked(prospect, then - seconds(1)).kind == Kind::NotDue);
+    CHECK(looked(prospect, then).kind == Kind::Due);
+  }
 }
 
 TEST_CASE("a CA that suggests a time behind the end does not make the certificate expire", "[acme]") {
@@ -125,7 +158,12 @@ TEST_CASE("files that are damaged are due at once, and so is a key that got into
   CHECK(at(prospect, kIssued).kind == Kind::Due);
   CHECK(at(prospect, kIssued).reason == "the files of live/a.example are missing, or not what was issued");
   prospect = issued();
-  prospect.record->key_compromised = true;
+  prospect.revoked = RevocationMark{RevocationReason::KeyCompromise, "2026-11-22T10:00:00Z"};
+  CHECK(at(prospect, kIssued).kind == Kind::Due);
+  CHECK(at(prospect, kIssued).reason == "it was revoked at 2026-11-22T10:00:00Z");
+  prospect.revoked->reason = RevocationReason::CessationOfOperation;
+  CHECK(at(prospect, kIssued).kind == Kind::Nothing);
+  prospect.in_configuration = true;
   CHECK(at(prospect, kIssued).kind == Kind::Due);
   prospect = issued();
   prospect.for_another_request = true;
@@ -206,13 +244,91 @@ TEST_CASE("past failures hold back what is due, and only when no CA is left", "[
   CHECK(at(prospect, kIssued).kind == Kind::NotDue);
   FailureMemory::Hold sooner = hold;
   sooner.until = now + hours(1);
+  // The CA's own word holds for that CA alone, what our own caution says holds for the name.
+  hold.said_by_ca = sooner.said_by_ca = true;
   prospect.holds = {hold, sooner};
   CHECK(at(prospect, now).at == now + hours(1));
   prospect.holds = {hold, std::nullopt};
   CHECK(at(prospect, now).kind == Kind::Due);
+  hold.said_by_ca = false;
+  prospect.holds = {hold, std::nullopt};
+  CHECK(at(prospect, now).kind == Kind::HeldBack);
+  prospect.holds = {std::nullopt, hold};
+  CHECK(at(prospect, now).kind == Kind::Due);
   // An order that is there already is gone on with.
   prospect.holds = {hold};
   prospect.record->pending = PendingOrder{};
+  CHECK(at(prospect, now).kind == Kind::Due);
+}
+
+TEST_CASE("what is due again right after it was issued waits for a day, whatever the cause", "[acme]") {
+  auto lately = [](milliseconds lifetime) {
+    Prospect prospect = issued(lifetime);
+    prospect.record->archive = "20261101T000000.000Z-00000000";  // at kIssued
+    prospect.record->not_before = base::format_rfc3339(kIssued);
+    prospect.record->not_after = base::format_rfc3339(kIssued + lifetime);
+    return prospect;
+  };
+  // A hook moves its files away.
+  Prospect moved = lately(kDay * 90);
+  moved.live.reset();
+  Decision held = at(moved, kIssued + minutes(3));
+  CHECK(held.kind == Kind::HeldBack);
+  CHECK(
+      held.reason ==
+      "it was issued 3 minutes ago and is due again: the files of live/a.example are missing, or not what was issued");
+  CHECK(held.at == kIssued + kDay);
+  CHECK(!held.can_wait);
+  CHECK(at(moved, kIssued + kDay - seconds(1)).kind == Kind::HeldBack);
+  CHECK(at(moved, kIssued + kDay).kind == Kind::Due);
+  // The clock was set back since.
+  CHECK(at(moved, kIssued - hours(1)).kind == Kind::Due);
+
+  // A CA hands back the same certificate, or one that is half over.
+  Prospect same = lately(kDay * 90);
+  same.live->not_before -= kDay * 70;
+  same.live->not_after -= kDay * 70;
+  CHECK(at(same, kIssued + minutes(1)).kind == Kind::HeldBack);
+  CHECK(at(same, kIssued + minutes(1)).can_wait);
+  CHECK(at(same, kIssued + kDay).kind == Kind::Due);
+  same.live->not_after = kIssued + kDay * 2;
+  CHECK(!at(same, kIssued + minutes(1)).can_wait);  // less than a tenth is left
+
+  // The CA's window is of the past for a new one, too.
+  Prospect suggested = lately(kDay * 90);
+  suggested.record->renewal = suggestion(kIssued - kDay * 2, kIssued - kDay, kIssued - kDay);
+  CHECK(at(suggested, kIssued + hours(23)).kind == Kind::HeldBack);
+  CHECK(at(suggested, kIssued + kDay).kind == Kind::Due);
+
+  // A quarter of a short lifetime, by the record where the files are away; what expired is no exception.
+  Prospect brief = lately(hours(8));
+  brief.live.reset();
+  CHECK(at(brief, kIssued + hours(2) - seconds(1)).at == kIssued + hours(2));
+  CHECK(at(brief, kIssued + hours(2)).kind == Kind::Due);
+  Prospect dead = lately(hours(8));
+  dead.live->not_after = kIssued - hours(1);
+  dead.live->not_before = kIssued - hours(9);
+  CHECK(at(dead, kIssued + hours(1)).kind == Kind::HeldBack);
+  CHECK(!at(dead, kIssued + hours(1)).can_wait);
+  CHECK(at(dead, kIssued + hours(2)).kind == Kind::Due);
+}
+
+TEST_CASE("what a person wants does not wait because it was issued lately", "[acme]") {
+  Prospect prospect = issued();
+  prospect.record->archive = "20261101T000000.000Z-00000000";
+  WallTime now = kIssued + minutes(1);
+  CHECK(decide(prospect, Trigger::Force, now, now).kind == Kind::Due);
+  prospect.in_configuration = true;
+  prospect.names = {"a.example"};
+  CHECK(at(prospect, now).kind == Kind::Due);
+  prospect.names = prospect.record->names;
+  prospect.options.key_type = conf::KeyType::P384;
+  CHECK(at(prospect, now).kind == Kind::Due);
+  prospect.options.key_type = conf::KeyType::P256;
+  prospect.for_another_request = true;
+  CHECK(at(prospect, now).kind == Kind::Due);
+  prospect.for_another_request = false;
+  prospect.revoked = RevocationMark{RevocationReason::KeyCompromise, "2026-11-01T00:00:30Z"};
   CHECK(at(prospect, now).kind == Kind::Due);
 }
 
@@ -222,61 +338,6 @@ TEST_CASE("--force asks for nothing else", "[acme]") {
   Decision forced = decide(prospect, Trigger::Force, kIssued, kIssued);
   CHECK(forced.kind == Kind::Due);
   CHECK(forced.reason == "asked for with --force");
-}
-
-RenewalInfo window(WallTime start, WallTime end, milliseconds ask_again = hours(6)) {
-  return {start, end, "https://ca.example/why", ask_again};
-}
-
-TEST_CASE("the time is drawn from the whole window, and again only when it changes", "[acme]") {
-  WallTime start = kIssued + kDay, end = start + hours(2);
-  WallTime earliest = end, latest = start;
-  for (std::uint64_t random = 0; random < 20'000'000; random += 99'991) {
-    RenewalState state = taken_up(std::nullopt, "id", window(start, end), kIssued, random);
-    earliest = std::min(earliest, state.renew_at);
-    latest = std::max(latest, state.renew_at);
-  }
-  CHECK(earliest >= start);
-  CHECK(latest <= end);
-  CHECK(earliest < start + minutes(2));
-  CHECK(latest > end - minutes(2));
-
-  RenewalState first = taken_up(std::nullopt, "id", window(start, end), kIssued, 1'000'000);
-  CHECK(first.ask_at == kIssued + hours(6));
-  CHECK(first.explanation_url == "https://ca.example/why");
-  RenewalState again = taken_up(first, "id", window(start, end, minutes(1)), kIssued + kDay, 2'000'000);
-  CHECK(again.renew_at == first.renew_at);
-  CHECK(again.ask_at == kIssued + kDay + minutes(1));
-  CHECK(taken_up(first, "id", window(start, end + seconds(1)), kIssued, 2'000'000).renew_at != first.renew_at);
-  CHECK(taken_up(first, "other", window(start, end), kIssued, 2'000'000).renew_at != first.renew_at);
-  // Parts of a second are not kept: they must not look like a change.
-  RenewalState parts = taken_up(first, "id", window(start + milliseconds(7), end + milliseconds(7)), kIssued, 5);
-  CHECK(parts.renew_at == first.renew_at);
-  // A time outside of its window was not drawn from it.
-  first.renew_at = end + hours(1);
-  CHECK(taken_up(first, "id", window(start, end), kIssued, 0).renew_at == start);
-}
-
-TEST_CASE("the CA is asked when it wants that, and after the clock was set back", "[acme]") {
-  RenewalState state = taken_up(std::nullopt, "id", window(kIssued, kIssued + kDay), kIssued, 0);
-  CHECK(is_time_to_ask(std::nullopt, "id", kIssued));
-  CHECK(!is_time_to_ask(std::nullopt, "", kIssued));
-  CHECK(!is_time_to_ask(state, "id", kIssued + hours(6) - seconds(1)));
-  CHECK(is_time_to_ask(state, "id", kIssued + hours(6)));
-  CHECK(is_time_to_ask(state, "other", kIssued));
-  CHECK(is_time_to_ask(state, "id", kIssued - kDay * 365));
-}
-
-TEST_CASE("what may pass is asked again soon, and what will not every six hours (RFC 9773 §4.3.3)", "[acme]") {
-  using base::ErrorCode;
-  CHECK(wait_after(ErrorCode::Unavailable, 1) == minutes(1));
-  CHECK(wait_after(ErrorCode::Timeout, 2) == minutes(2));
-  CHECK(wait_after(ErrorCode::Unavailable, 5) == minutes(16));
-  for (unsigned failures : {9U, 10U, 11U, 1000U, 4'000'000'000U})
-    CHECK(wait_after(ErrorCode::Unavailable, failures) <= hours(6));
-  CHECK(wait_after(ErrorCode::Unavailable, 100) == hours(6));
-  for (ErrorCode code : {ErrorCode::NotFound, ErrorCode::Protocol, ErrorCode::Refused})
-    CHECK(wait_after(code, 1) == hours(6));
 }
 
 }  // namespace

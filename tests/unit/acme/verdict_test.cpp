@@ -2,89 +2,13 @@
 
 #include <boost/json.hpp>
 
-#include "tests/support/catch.hpp"
+#include "tests/unit/acme/verdict_setting.hpp"
 
 using namespace countersign;
 using namespace countersign::acme;
+using namespace countersign::tests;
 
 namespace {
-
-base::Name name(std::string_view text) {
-  return base::Name::parse(text).value();
-}
-
-Problem problem(const std::string& type, const std::string& detail) {
-  Problem made;
-  made.type = "urn:ietf:params:acme:error:" + type;
-  made.detail = detail;
-  return made;
-}
-
-SeenQuery query(const std::string& client, const std::string& rcode = "NOERROR", unsigned values = 1) {
-  return {"2026-11-22T10:00:00.500Z", client, "udp", rcode, name("www.example.com.auth.example.net"), "TXT", values};
-}
-
-NameAttempt failed(std::optional<Problem> why, std::vector<SeenQuery> queries = {}) {
-  NameAttempt made;
-  made.name = "www.example.com";
-  made.target = name("www.example.com.auth.example.net");
-  made.value = "gfj9Xq0v";
-  made.status = "invalid";
-  made.queries = std::move(queries);
-  made.problem = std::move(why);
-  return made;
-}
-
-Attempt attempt_of(std::vector<NameAttempt> names) {
-  Attempt made;
-  made.ca = "https://acme-v02.api.letsencrypt.org/directory";
-  made.triggered = base::parse_rfc3339("2026-11-22T10:00:00Z").value();
-  made.watched = true;
-  made.names = std::move(names);
-  return made;
-}
-
-std::string verdict(const std::optional<Problem>& why, std::vector<SeenQuery> queries, bool watched = true) {
-  Attempt attempt = attempt_of({failed(why, std::move(queries))});
-  attempt.watched = watched;
-  return verdict_of(attempt, attempt.names.front());
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-const std::vector<SeenQuery> kNobody;
-const std::vector<SeenQuery> kOnePlace{query("192.0.2.1"), query("192.0.2.77")};
-const std::vector<SeenQuery> kManyPlaces{query("192.0.2.1"), query("198.51.100.7"), query("2001:db8:5::1"),
-                                         query("2001:db8:5::2")};
-const std::vector<SeenQuery> kLocal{query("127.0.0.1"), query("127.0.0.1")};
-const std::vector<SeenQuery> kNoSuchName{query("192.0.2.1", "NXDOMAIN", 0)};
-const std::vector<SeenQuery> kEmpty{query("192.0.2.1", "NOERROR", 0)};
-const std::vector<SeenQuery> kGoneMeanwhile{query("192.0.2.1"), query("198.51.100.7", "NXDOMAIN", 0),
-                                            query("203.0.113.1", "NOERROR", 0)};
-const std::vector<SeenQuery> kRefused{query("192.0.2.1", "REFUSED", 0)};
-const std::vector<SeenQuery> kServFail{query("192.0.2.1", "SERVFAIL", 0)};
-
-const std::string kCname = "`_acme-challenge.www.example.com. IN CNAME www.example.com.auth.example.net.`";
-
-const Problem kNxDomain =
-    problem("dns",
-            "DNS problem: NXDOMAIN looking up TXT for _acme-challenge.www.example.com - check that a DNS record exists "
-            "for this domain");
-const Problem kTimedOut =
-    problem("dns", "DNS problem: query timed out looking up TXT for _acme-challenge.www.example.com");
-const Problem kServerFailure = problem(
-    "dns",
-    "DNS problem: SERVFAIL looking up TXT for _acme-challenge.www.example.com - the domain's nameservers may be "
-    "malfunctioning");
-const Problem kNoTxt = problem("unauthorized", "No TXT record found at _acme-challenge.www.example.com");
-const Problem kIncorrect =
-    problem("unauthorized", "Incorrect TXT record \"old-value\" (and 1 more) found at _acme-challenge.www.example.com");
-const Problem kSecondary = problem("dns",
-                                   "During secondary validation: DNS problem: query timed out looking up TXT for "
-                                   "_acme-challenge.www.example.com");
 
 struct Row {
   const char* what;

@@ -36,6 +36,14 @@ TEST_CASE("RFC 3339 times survive a round trip", "[base]") {
     INFO(bad);
     REQUIRE_FALSE(parse_rfc3339(bad));
   }
+  for (const char* edge : {"0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"})
+    CHECK(format_rfc3339(*parse_rfc3339(edge)) == edge);
+  CHECK(format_rfc3339(*parse_rfc3339("9999-12-31T23:59:59+00:01")) == "9999-12-31T23:58:59Z");
+  // They could be read, but what is written then could not.
+  for (const char* outside : {"9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+01:00", "9999-12-31T23:59:60Z"}) {
+    INFO(outside);
+    CHECK_FALSE(parse_rfc3339(outside));
+  }
 }
 
 TEST_CASE("base64 forms match RFC 4648 and reject what is not theirs", "[base]") {
