@@ -35,9 +35,9 @@ struct Context {
 [[nodiscard]] ExitStatus run(const Context& context, const AccountImportCommand& command);
 [[nodiscard]] ExitStatus run(const Context& context, const AccountOrdersCommand& command);
 
-// What `delegate` is asked for: the challenge names, of the type and account that are chosen, each with the name that it
-// must lead to where there are credentials. `label`s of dns-account-01 come from the stored account; nobody is asked.
-// Error: Invalid (names), Usage, NotFound (no account yet, no registration for a name), and as of the files.
+// What `delegate` is asked for: the challenge names, of the type and account that are chosen, each with the name that
+// it must lead to where there are credentials. `label`s of dns-account-01 come from the stored account; nobody is
+// asked. Error: Invalid (names), Usage, NotFound (no account yet, no registration for a name), and as of the files.
 [[nodiscard]] base::Result<std::vector<ChallengePlace>> delegation_places(const Context& context,
                                                                           const DelegateCommand& command);
 // The records of `delegate`, one for each challenge name. Error: Invalid (every name that cannot be
