@@ -30,9 +30,9 @@ bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
 
 }  // namespace
 
-// The order that is there must be what would be ordered now. Who insists (--force) gets a new one.
+// The order that is there must be what would be ordered now.
 bool IssueRun::may_resume() const {
-  if (!record_.pending || request_.holds == Holds::None) return false;
+  if (!record_.pending) return false;
   const PendingOrder& pending = *record_.pending;
   IssueOptions then = resolved(config_.acme, pending.options);
   bool compromised = revoked_ && revoked_->reason == RevocationReason::KeyCompromise && options_.reuse_key;
@@ -41,8 +41,10 @@ bool IssueRun::may_resume() const {
          then.not_before == options_.not_before && then.not_after == options_.not_after;
 }
 
-// An order that its CA works on for hours, or that cannot be asked for, must not stand in the way for ever.
+// An order that its CA works on for hours, or that cannot be asked for, must not stand in the way for ever, nor at all
+// for who insists (--force).
 bool IssueRun::is_worth_waiting_for() const {
+  if (request_.holds == Holds::None) return false;
   auto created = base::parse_rfc3339(record_.pending->created);
   bool young = created && base::SystemClock().wall() < *created + std::chrono::hours(1);
   return young && cas_.size() == 1;

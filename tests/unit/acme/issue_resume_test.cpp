@@ -301,9 +301,12 @@ TEST_CASE("an unfinished order that cannot be gone on with does not stand in the
   setting.options.profile = "";
   REQUIRE_FALSE(setting.run({"a.test"}));
   REQUIRE(setting.record("a.test").pending);
-  SECTION("who insists gets a new one") {
+  SECTION("who insists gets a new one when it cannot be asked for") {
     ca.issue_certificates();
     setting.holds = Holds::None;
+    ca.replies["/order/1"] = [first = true, before = ca.replies["/order/1"]](const MockRequest& request) mutable {
+      return std::exchange(first, false) ? broken() : before(request);
+    };
     static_cast<void>(setting.succeed({"a.test"}));
     CHECK(ca.server().count("/order") == 2);
   }
