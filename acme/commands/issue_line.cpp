@@ -168,6 +168,10 @@ void add_issue(CLI::App& app, LineDraft& draft) {
   command->add_flag("--agree-tos", issue.agree_tos, "agree to the CA's terms of service");
   command->add_flag("--force", issue.force, "even if a valid certificate is there, or one with other names");
   command->add_flag("--dry-run", issue.dry_run, "check, publish and look for a test value, and order nothing");
+  command->footer(
+      "The options of a certificate are kept with it, for its renewals and for the next `issue`; --FLAG=false and\n"
+      "--OPTION \"\" take one back. With -v, who asked and what they got is shown after a success, too.\n" +
+      command->get_footer());
   command->callback([&draft, command] {
     check_issue(draft.issue);
     if (draft.issue.batch.empty() && command->count("--jobs") > 0)
@@ -182,6 +186,10 @@ void add_renew(CLI::App& app, LineDraft& draft) {
   command->add_flag("--force", draft.renew.force, "also those that are not due");
   add_jobs(*command, draft.renew.jobs, "certificates at a time, up to 64 (default: 8)");
   command->add_flag("--watch", draft.renew.watch, "stay, and renew each when it is due");
+  command->footer(
+      "--watch sees a change of the configuration within half a minute; SIGTERM ends it, with 0 unless it was "
+      "issuing.\n" +
+      command->get_footer());
   command->callback([&draft] { draft.chosen = draft.renew; });
 }
 
