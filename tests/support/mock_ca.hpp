@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 
 #include "tests/support/mock_http_server.hpp"
@@ -35,6 +36,8 @@ class MockCa {
     return json(status, fmt::format(R"({{"type":"urn:ietf:params:acme:error:{}","detail":"{}"}})", type, detail));
   }
   void reply(const std::string& path, MockReply reply) {
+    // Between two requests; the lock tells the thread sanitizer so.
+    std::lock_guard lock(replying_);
     replies[path] = [reply = std::move(reply)](const MockRequest&) { return reply; };
   }
   [[nodiscard]] std::string order_body(const std::string& status, const std::string& more = "") const {
@@ -49,6 +52,17 @@ class MockCa {
 
  private:
   MockReply answer(const MockRequest& request) {
+    {
+      std::lock_guard lock(replying_);
+    }
+    MockReply reply = composed(request);
+    {
+      std::lock_guard lock(replying_);
+    }
+    return reply;
+  }
+  // Without the lock: a reply may set another one.
+  MockReply composed(const MockRequest& request) {
     auto found = replies.find(request.path);
     MockReply reply = found == replies.end() ? MockReply{404, {}, "?"} : found->second(request);
     bool given = false;
@@ -58,6 +72,7 @@ class MockCa {
   }
 
   int nonces_ = 0;
+  std::mutex replying_;
   MockHttpServer server_;
 };
 
