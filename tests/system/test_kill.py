@@ -157,7 +157,8 @@ class Killed(base.SystemTest):
                 number = 1
                 while self.round(f"{moment}-{number}-{with_certificate}", self.at_request(number, moment), with_certificate):
                     number += 1
-                self.assertGreater(number, 8, "an issuance has more requests than that")
+                # Fewer where the CA takes names for proved (it may reuse an authorization), or is quicker than the first poll.
+                self.assertGreater(number, 5, "an issuance has more requests than that")
 
     @unittest.skipUnless(shutil.which("strace") and subprocess.run(["strace", "-qq", "true"], capture_output=True, check=False).returncode == 0,
                          "needs strace and the right to trace")
