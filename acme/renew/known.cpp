@@ -6,6 +6,7 @@
 
 #include "acme/protocol/csr.hpp"
 #include "acme/protocol/directory.hpp"
+#include "acme/state/certificate_names.hpp"
 #include "base/files.hpp"
 #include "conf/texts.hpp"
 
@@ -16,25 +17,6 @@ namespace fs = std::filesystem;
 using base::ErrorCode;
 using base::fail;
 using base::Result;
-
-// The CERTs that have a CERT.json. None when nothing was ever issued here.
-Result<std::set<std::string>> recorded(const fs::path& folder) {
-  std::set<std::string> names;
-  std::error_code problem;
-  fs::directory_iterator entries(folder, problem);
-  if (problem == std::errc::no_such_file_or_directory) return names;
-  for (; !problem && entries != fs::directory_iterator(); entries.increment(problem)) {
-    std::string file = entries->path().filename().string();
-    if (!file.ends_with(".json")) continue;
-    file.resize(file.size() - std::string_view(".json").size());
-    // What is no CERT is a leftover, or not ours.
-    if (check_cert_name(file)) names.insert(std::move(file));
-  }
-  if (problem)
-    return fail(base::system_code(problem.value()), "cannot list the certificates in \"{}\": {}; run it as root",
-                folder.string(), base::system_reason(problem.value()));
-  return names;
-}
 
 Result<void> check_known(const std::set<std::string>& known, const std::vector<std::string>& wanted) {
   std::vector<std::string_view> names(known.begin(), known.end());
@@ -132,14 +114,15 @@ Result<Prospect> read_prospect(const conf::Config& config, const CertificateStor
 
 Result<std::vector<Known>> known_certificates(const conf::Config& config, const std::vector<std::string>& wanted) {
   fs::path folder = config.state_dir / "acme";
-  auto names = recorded(folder / "certificates");
-  if (!names) return fail(names.error());
+  auto listed = certificate_names(folder);
+  if (!listed) return fail(listed.error());
+  std::set<std::string> names(listed->begin(), listed->end());
   std::vector<Known> out;
   std::map<std::string, const conf::Certificate*> entries;
   for (const conf::Certificate& entry : config.certificates) {
     std::string name = cert_name_of(entry);
     if (!name.empty()) {
-      names->insert(name);
+      names.insert(name);
       entries.emplace(std::move(name), &entry);
       continue;
     }
@@ -147,12 +130,12 @@ Result<std::vector<Known>> known_certificates(const conf::Config& config, const 
     // It has no name of its own to be asked for by.
     if (wanted.empty() && !bad) out.push_back({place_of(entry), fail(bad.error())});
   }
-  if (auto checked = check_known(*names, wanted); !checked) return fail(checked.error());
-  if (!wanted.empty()) *names = {wanted.begin(), wanted.end()};
-  if (names->empty()) return out;
+  if (auto checked = check_known(names, wanted); !checked) return fail(checked.error());
+  if (!wanted.empty()) names = {wanted.begin(), wanted.end()};
+  if (names.empty()) return out;
   auto store = CertificateStore::open(folder);
   if (!store) return fail(store.error());
-  for (const std::string& name : *names) {
+  for (const std::string& name : names) {
     auto entry = entries.find(name);
     out.push_back({name, read_prospect(config, *store, name, entry == entries.end() ? nullptr : entry->second)});
   }

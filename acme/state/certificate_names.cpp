@@ -23,7 +23,7 @@ base::Result<std::vector<std::string>> certificate_names(const fs::path& acme_di
     if (check_cert_name(file)) names.push_back(std::move(file));
   }
   if (problem)
-    return base::fail(base::system_code(problem.value()), "cannot list the certificates in {}: {}; run it as root",
+    return base::fail(base::system_code(problem.value()), "cannot list the certificates in \"{}\": {}; run it as root",
                       folder.string(), base::system_reason(problem.value()));
   std::sort(names.begin(), names.end());
   return names;
