@@ -26,12 +26,6 @@ std::string joined(const std::vector<std::string>& names) {
   return out;
 }
 
-bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  return a == b;
-}
-
 std::vector<std::string> texts_of(const std::vector<DnsIdentifier>& identifiers) {
   std::vector<std::string> names;
   names.reserve(identifiers.size());

@@ -2,6 +2,7 @@
 // files. Where the first order fails, both halves are gone through again: without the failed names, or at the next CA.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,13 @@
 #include "acme/state/run_lock.hpp"
 
 namespace countersign::acme {
+
+// The same names in any order.
+[[nodiscard]] inline bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  return a == b;
+}
 
 class IssueRun {
  public:

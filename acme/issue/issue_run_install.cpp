@@ -22,12 +22,6 @@ bool is_final(ErrorCode code) {
          code == ErrorCode::Invalid;
 }
 
-bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  return a == b;
-}
-
 }  // namespace
 
 // The order that is there must be what would be ordered now.

@@ -114,9 +114,11 @@ Result<Order> IssueRun::order(std::shared_ptr<Session>& session) {
   if (!access) return fail(access.error());
   session = access->session;
   if (!access->account.empty()) steps_.done("account", access->account);
-  if (taken_up_) {
-    steps_.done("order", fmt::format("going on with {}, which an earlier run left unfinished", taken_up_->url));
-    return *std::exchange(taken_up_, std::nullopt);
+  auto taken_up = std::exchange(taken_up_, std::nullopt);
+  // Without the names that lost their delegation meanwhile, it is another order.
+  if (taken_up && same_set(record_.pending->names, wanted_names())) {
+    steps_.done("order", fmt::format("going on with {}, which an earlier run left unfinished", taken_up->url));
+    return *std::move(taken_up);
   }
   auto placed = ask_for_order(*session);
   if (placed || placed.error().code != ErrorCode::NotFound) return placed;
@@ -346,6 +348,7 @@ bool IssueRun::try_next_ca(const base::Error& error) {
   ++at_;
   wanted_ = asked_;
   dropped_.clear();
+  taken_up_.reset();  // it is the other CA's
   steps_.warn(fmt::format("{}; trying {} instead", error.message, ca()));
   return true;
 }

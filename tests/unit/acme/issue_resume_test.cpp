@@ -359,3 +359,31 @@ TEST_CASE("options that are given with a valid certificate are kept for the next
   CHECK(setting.succeed({"a.test"}).left_alone);
   CHECK(setting.warnings.size() == 1);
 }
+
+TEST_CASE("an order that is gone on with stays at its own CA", "[acme]") {
+  OrderCa ca;
+  tests::Pebble pebble;
+  Setting setting(ca.url("/dir"));
+  setting.config.acme.ca_bundle = pebble.ca_file();
+  setting.config.acme.fallback_ca = {pebble.directory_url()};
+  auto store = *CertificateStore::open(setting.folder());
+  CertificateRecord record;
+  record.names = {"a.test"};
+  record.pending = PendingOrder{ca.url("/order/1"),
+                                {"a.test"},
+                                ca.url("/dir"),
+                                ca.url("/account/1"),
+                                "p256",
+                                CertificateStore::new_issuance(base::WallTime()),
+                                "",
+                                {},
+                                {}};
+  REQUIRE(store.save("a.test", record));
+  // The CA itself wants no new try yet.
+  auto now = base::SystemClock().wall();
+  FailureMemory memory(setting.folder());
+  REQUIRE(memory.failed(ca.url("/dir"), {"a.test"}, "too many", now, now + 1h));
+  CHECK(setting.succeed({"a.test"}).ca == pebble.directory_url());
+  CHECK(ca.server().count("/order/1") == 1);
+  CHECK(ca.server().count("/authz") == 0);
+}
