@@ -11,17 +11,6 @@
 namespace countersign::conf {
 namespace {
 
-const Node* find(const Node& table, std::string_view name) {
-  auto member = std::ranges::find(table.members, name, &Member::name);
-  return member == table.members.end() ? nullptr : &member->value;
-}
-
-// Something wrong in its place has its own problem already.
-bool is_missing(const Node& table, std::string_view name) {
-  const Node* value = find(table, name);
-  return value == nullptr || (value->type == Node::Type::String && value->text.empty());
-}
-
 bool is_set(const std::optional<std::string>& text) {
   return text && !text->empty();
 }
@@ -29,7 +18,7 @@ bool is_set(const std::optional<std::string>& text) {
 }  // namespace
 
 void Combinations::check_acme(const Node& table) {
-  if (const Node* eab = find(table, "eab"); eab != nullptr && eab->type == Node::Type::Table) {
+  if (const Node* eab = find_value(table, "eab"); eab != nullptr && eab->type == Node::Type::Table) {
     if (!acme_.eab.kid.empty() && is_missing(*eab, "hmac_key_file"))
       problem(*eab, "acme.eab", "kid", "has no key; add hmac_key_file, the file with the key that the CA gave with it");
     if (!acme_.eab.hmac_key_file.empty() && is_missing(*eab, "kid"))
@@ -76,7 +65,7 @@ void Combinations::check_dates(const Node& table, const std::string& path, const
 }
 
 void Combinations::check_cert_name(const Node& table, const std::string& path, const Certificate& certificate) {
-  const Node* pkcs12 = find(table, "pkcs12");
+  const Node* pkcs12 = find_value(table, "pkcs12");
   if (certificate.options.pkcs12 == Pkcs12::Legacy && pkcs12 != nullptr && pkcs12->type == Node::Type::Boolean &&
       !pkcs12->boolean)
     problem(table, path, "pkcs12_legacy", "goes not with pkcs12 = false; remove one of the two");
@@ -85,7 +74,7 @@ void Combinations::check_cert_name(const Node& table, const std::string& path, c
   if (!named && certificate.names.empty()) return;
   std::string name = named ? certificate.cert_name : default_cert_name(certificate.names.front());
   std::string_view key = named ? "cert_name" : "names";
-  const Node* value = find(table, key);
+  const Node* value = find_value(table, key);
   auto [first, fresh] = cert_names_.emplace(name, value == nullptr ? table.at : value->at);
   if (fresh) return;
   problem(table, path, key,
@@ -94,7 +83,7 @@ void Combinations::check_cert_name(const Node& table, const std::string& path, c
 }
 
 void Combinations::problem(const Node& table, const std::string& path, std::string_view key, std::string text) {
-  const Node* value = find(table, key);
+  const Node* value = find_value(table, key);
   problems_.push_back({value == nullptr ? table.at : value->at, fmt::format("{}.{}", path, key), std::move(text)});
 }
 

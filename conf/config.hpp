@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address_range.hpp"
 #include "base/log.hpp"
 #include "base/name.hpp"
 #include "base/socket_address.hpp"
@@ -59,6 +60,59 @@ struct Challenge {
   std::chrono::seconds ttl{1};                    // 0 to 1 day
   std::chrono::milliseconds lifetime{3'600'000};  // default lifetime of a value; 1 s to 100 years
   unsigned max_values = 16;                       // per name, 1 to 64
+};
+
+// Who may make a registration by `POST /register`: nobody, anybody, or who has the token. The control socket always
+// can.
+enum class RegistrationMode { Closed, Open, Token };
+
+// Token buckets: so many in the period, and so many at once after a pause. 0 in either = no limit.
+struct RegistrationRate {
+  unsigned per_address = 1;  // a minute, of one IPv4 address or IPv6 /64; up to 1,000,000
+  unsigned burst = 10;
+};
+struct UpdateRate {
+  unsigned per_account = 200;  // a second, of one registration; up to 1,000,000
+  unsigned burst = 2000;
+};
+
+// HTTP(S) for other machines: the acme-dns API and httpreq.
+struct Api {
+  std::vector<base::SocketAddress> listen;  // none = off
+  std::string tls_certificate, tls_key;     // PEM files, both or none; none = plain HTTP
+  unsigned max_connections = 1000;          // 1 to 100,000
+  unsigned max_per_address = 200;           // of one IPv4 address or IPv6 /64, not of trusted proxies
+  RegistrationMode registration = RegistrationMode::Closed;
+  std::string registration_token_file;                 // its first line
+  std::vector<base::AddressRange> registration_allow;  // none = anywhere
+  RegistrationRate registration_rate;
+  unsigned max_registrations = 100'000;       // 1 to 10,000,000
+  std::chrono::milliseconds prune_unused{0};  // registrations that nobody used so long are removed; 0 = never
+  std::vector<base::AddressRange> trusted_proxies;
+  UpdateRate update_rate;
+  std::optional<base::Name> zone;  // where registrations get their names; absent = the first zone
+};
+
+enum class TsigAlgorithm { HmacSha1, HmacSha224, HmacSha256, HmacSha384, HmacSha512 };
+
+// `*.example.net`: every name below example.net, at any depth, not example.net itself.
+struct NamePattern {
+  base::Name name;
+  bool below = false;
+
+  [[nodiscard]] bool matches(const base::Name& other) const {
+    return below ? other != name && other.is_within(name) : other == name;
+  }
+};
+
+// A TSIG key (RFC 8945) for dynamic updates.
+struct Key {
+  base::Name name;
+  TsigAlgorithm algorithm = TsigAlgorithm::HmacSha256;
+  std::string secret_file;         // base64, or a BIND key file
+  std::vector<NamePattern> allow;  // TXT owner names that it may change
+  Position at;                     // of its [[key]] line
+  Position secret_at;              // of its secret_file
 };
 
 enum class KeyType { P256, P384, Rsa2048, Rsa3072, Rsa4096 };
@@ -130,6 +184,8 @@ struct Config {
   Dns dns;
   std::vector<Zone> zones;
   Challenge challenge;
+  Api api;
+  std::vector<Key> keys;
   Acme acme;
   std::vector<Certificate> certificates;
 };

@@ -156,6 +156,16 @@ tl::expected<Node, SyntaxProblem> parse_document(std::string_view text) {
   return convert(parsed.table());
 }
 
+const Node* find_value(const Node& table, std::string_view name) {
+  auto member = std::ranges::find(table.members, name, &Member::name);
+  return member == table.members.end() ? nullptr : &member->value;
+}
+
+bool is_missing(const Node& table, std::string_view name) {
+  const Node* value = find_value(table, name);
+  return value == nullptr || (value->type == Node::Type::String && value->text.empty());
+}
+
 std::string_view described(Node::Type type) {
   switch (type) {
     case Node::Type::String:

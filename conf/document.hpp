@@ -38,6 +38,11 @@ struct SyntaxProblem {
 // Error: the first thing that is not TOML (toml++ stops there), as text with its position.
 [[nodiscard]] tl::expected<Node, SyntaxProblem> parse_document(std::string_view text);
 
+// Null when the table has no such key.
+[[nodiscard]] const Node* find_value(const Node& table, std::string_view name);
+// Not there, or "": a value of another type is wrong, not missing, and has its own problem.
+[[nodiscard]] bool is_missing(const Node& table, std::string_view name);
+
 // "a string", "an integer", ... for messages.
 [[nodiscard]] std::string_view described(Node::Type type);
 

@@ -10,9 +10,9 @@ class Reader;
 
 enum class Presence { Optional, Required };
 
-struct Key {
-  std::string_view
-      table;  // "" = above the first table; "zone" and "certificate" are arrays; "dns.rate_limit" is in "dns"
+struct KnownKey {
+  // "" = above the first table; "zone", "key" and "certificate" are arrays; "dns.rate_limit" is in "dns".
+  std::string_view table;
   std::string_view name;
   Presence presence;
   std::string_view value;  // as TOML: the default, or an example where the key is required
@@ -20,7 +20,7 @@ struct Key {
   void (*read)(Reader&);  // checks the value and stores it in the configuration
 };
 
-[[nodiscard]] std::span<const Key> known_keys();
+[[nodiscard]] std::span<const KnownKey> known_keys();
 
 // The tables' names, without "". One within another has its name with a dot.
 [[nodiscard]] std::span<const std::string_view> known_tables();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/files.hpp"
+#include "conf/api_combinations.hpp"
 #include "conf/combinations.hpp"
 #include "conf/document.hpp"
 #include "conf/keys.hpp"
@@ -21,6 +22,7 @@ constexpr std::size_t kMaxFileSize = 1U << 20U;  // a hundred times what the lar
 constexpr std::string_view kDefaultPath = "/etc/countersign/countersign.toml";
 constexpr std::array kDefaultListen{std::string_view("0.0.0.0:53"), std::string_view("[::]:53")};
 constexpr std::string_view kZoneTable = "zone";
+constexpr std::string_view kKeyTable = "key";
 
 std::string header_of(std::string_view table) {
   return is_array_of_tables(table) ? fmt::format("[[{}]]", table) : fmt::format("[{}]", table);
@@ -29,15 +31,15 @@ std::string header_of(std::string_view table) {
 // "name, nameservers and hostmaster": what each table of the array must have.
 std::string required_keys(std::string_view table) {
   std::vector<std::string_view> names;
-  for (const Key& key : known_keys())
+  for (const KnownKey& key : known_keys())
     if (key.table == table && key.presence == Presence::Required) names.push_back(key.name);
   std::string_view last = names.back();
   names.pop_back();
   return names.empty() ? std::string(last) : fmt::format("{} and {}", fmt::join(names, ", "), last);
 }
 
-const Key* find_key(std::string_view table, std::string_view name) {
-  for (const Key& key : known_keys())
+const KnownKey* find_key(std::string_view table, std::string_view name) {
+  for (const KnownKey& key : known_keys())
     if (key.table == table && key.name == name) return &key;
   return nullptr;
 }
@@ -54,13 +56,13 @@ std::string_view find_table(std::string_view table, std::string_view name) {
 
 // Of a key that `table` does not have: where it belongs, or which one may have been meant.
 std::string unknown_key(std::string_view table, const Member& member) {
-  for (const Key& key : known_keys()) {
+  for (const KnownKey& key : known_keys()) {
     if (key.name != member.name || key.table == table) continue;
     if (key.table.empty()) return "unknown key here; it belongs at the top of the file, before the first table";
     return fmt::format("unknown key here; it belongs in {}", header_of(key.table));
   }
   std::vector<std::string_view> candidates;
-  for (const Key& key : known_keys())
+  for (const KnownKey& key : known_keys())
     if (key.table == table) candidates.push_back(key.name);
   for (std::string_view known : known_tables()) {
     std::string_view name = known.substr(known.rfind('.') + 1);
@@ -70,6 +72,10 @@ std::string unknown_key(std::string_view table, const Member& member) {
       return fmt::format("unknown here; it is written {}", header_of(known));
   }
   std::string_view best = nearest(member.name, candidates);
+  // Who writes "secret" means secret_file, whatever is fewer letters away.
+  auto longer = std::ranges::find_if(
+      candidates, [&member](std::string_view candidate) { return candidate.starts_with(member.name + "_"); });
+  if (longer != candidates.end()) best = *longer;
   return fmt::format("unknown {}; the nearest known one is \"{}\"",
                      member.value.type == Node::Type::Table ? "table" : "key", best);
 }
@@ -82,7 +88,7 @@ class Loader {
 
   void read_root(const Node& root) {
     for (const Member& member : root.members) {
-      if (const Key* key = find_key("", member.name))
+      if (const KnownKey* key = find_key("", member.name))
         read_value(*key, member, member.name);
       else if (is_array_of_tables(member.name))
         read_array(member);
@@ -129,6 +135,8 @@ class Loader {
                 fmt::format("is {}; write a table, {}", described(element.type), header_of(array.name)));
       else if (zones)
         read_zone(element, path);
+      else if (array.name == kKeyTable)
+        read_key(element, path);
       else
         read_certificate(element, path);
     }
@@ -137,12 +145,28 @@ class Loader {
   void read_certificate(const Node& table, const std::string& path) {
     Certificate certificate;
     certificate.at = table.at;
-    read_members("certificate", table, path, {.zone = nullptr, .certificate = &certificate});
+    read_members("certificate", table, path, {.certificate = &certificate});
     loaded_.config.certificates.push_back(std::move(certificate));
     certificates_.emplace_back(&table, path);
   }
 
+  void read_key(const Node& table, const std::string& path) {
+    Key key;
+    key.at = key.secret_at = table.at;
+    read_members(kKeyTable, table, path, {.key = &key});
+    if (auto secret = std::ranges::find(table.members, "secret_file", &Member::name); secret != table.members.end())
+      key.secret_at = secret->value.at;
+    loaded_.config.keys.push_back(std::move(key));
+    keys_.emplace_back(&table, path);
+  }
+
   void check_combinations(const Node& root) {
+    ApiCombinations api_combinations(loaded_.config, loaded_.problems);
+    auto api = std::ranges::find(root.members, "api", &Member::name);
+    if (api != root.members.end() && api->value.type == Node::Type::Table) api_combinations.check_api(api->value);
+    for (std::size_t i = 0; i < keys_.size(); ++i)
+      api_combinations.check_key(*keys_[i].first, keys_[i].second, loaded_.config.keys[i]);
+
     Combinations combinations(loaded_.config.acme, loaded_.problems);
     auto acme = std::ranges::find(root.members, "acme", &Member::name);
     if (acme != root.members.end() && acme->value.type == Node::Type::Table) combinations.check_acme(acme->value);
@@ -155,7 +179,7 @@ class Loader {
   void read_zone(const Node& table, const std::string& path) {
     Zone zone;
     zone.at = table.at;
-    read_members(kZoneTable, table, path, {.zone = &zone, .certificate = nullptr});
+    read_members(kZoneTable, table, path, {.zone = &zone});
     // A zone whose name could not be read has the root's, which nothing else can.
     if (!zone.name.is_root()) {
       Position at = std::ranges::find(table.members, "name", &Member::name)->value.at;
@@ -170,14 +194,14 @@ class Loader {
   void read_members(std::string_view table, const Node& node, const std::string& path, Element part) {
     for (const Member& member : node.members) {
       std::string key_path = path + "." + quoted_key(member.name);
-      if (const Key* key = find_key(table, member.name))
+      if (const KnownKey* key = find_key(table, member.name))
         read_value(*key, member, key_path, part);
       else if (std::string_view nested = find_table(table, member.name); !nested.empty())
         read_single_table(nested, member, key_path, part);
       else
         problem(member.at, key_path, unknown_key(table, member));
     }
-    for (const Key& key : known_keys()) {
+    for (const KnownKey& key : known_keys()) {
       if (key.table != table || key.presence != Presence::Required) continue;
       if (std::ranges::find(node.members, key.name, &Member::name) == node.members.end())
         problem(node.at, fmt::format("{}.{}", path, key.name),
@@ -185,7 +209,8 @@ class Loader {
     }
   }
 
-  void read_value(const Key& key, const Member& member, const std::string& path, Element part = {}) {
+  void read_value(const KnownKey& key, const Member& member, const std::string& path, Element part = {}) {
+    loaded_.places.emplace(path, member.value.at);
     Reader reader(member.value, path, {loaded_.config, part, loaded_.problems});
     key.read(reader);
   }
@@ -206,7 +231,8 @@ class Loader {
 
   Loaded& loaded_;
   std::map<base::Name, Position> zone_names_;
-  std::vector<std::pair<const Node*, std::string>> certificates_;  // as in the configuration, with their paths
+  // As in the configuration, with their paths.
+  std::vector<std::pair<const Node*, std::string>> certificates_, keys_;
   bool zones_seen_ = false;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,8 @@ struct Problem {
 struct Loaded {
   Config config;                  // usable only when there are no problems
   std::vector<Problem> problems;  // in the order of the file
+  // Where the value of each key stands that is in the file, for what is found wrong later: "dns.listen".
+  std::map<std::string, Position, std::less<>> places;
 };
 
 // `--config`'s value if not empty, else $COUNTERSIGN_CONFIG, else /etc/countersign/countersign.toml.

@@ -21,9 +21,10 @@ namespace countersign::conf {
 
 enum class Emptiness { Allowed, Refused };
 
-// What is read now of an array of tables: one of the two, or none.
+// What is read now of an array of tables: one of the three, or none.
 struct Element {
   Zone* zone = nullptr;
+  Key* key = nullptr;
   Certificate* certificate = nullptr;
 };
 
@@ -39,7 +40,9 @@ class Reader {
 
   [[nodiscard]] Config& config() { return target_.config; }
   [[nodiscard]] Acme& acme() { return target_.config.acme; }
+  [[nodiscard]] Api& api() { return target_.config.api; }
   [[nodiscard]] Zone& zone() { return *target_.element.zone; }
+  [[nodiscard]] Key& key() { return *target_.element.key; }
   [[nodiscard]] Certificate& certificate() { return *target_.element.certificate; }
   [[nodiscard]] CertificateOptions& options() { return target_.element.certificate->options; }
 
@@ -111,6 +114,7 @@ class Reader {
  private:
   // Equal values have equal spellings.
   static std::string spelling(const std::string& value) { return value; }
+  static std::string spelling(const NamePattern& value) { return (value.below ? "*." : "") + value.name.text(); }
   template <class T>
   static std::string spelling(const T& value) {
     return value.text();

@@ -9,6 +9,7 @@
 
 #include "conf/load.hpp"
 #include "dnsd/answer/settings.hpp"
+#include "dnsd/update/tsig.hpp"
 #include "zones/static_zone.hpp"
 
 namespace countersign::dnsd {
@@ -17,6 +18,8 @@ struct Configuration {
   conf::Config config;
   std::vector<zones::StaticZone> zones;
   std::vector<CookieSecret> cookie_secrets;  // of dns.cookie_secret_file; none when that is ""
+  std::vector<TsigKey> keys;                 // of each [[key]], in their order
+  std::string registration_token;            // of api.registration_token_file, where api.registration = "token"
   std::vector<conf::Problem> problems;       // usable only when there are none
 };
 

@@ -13,8 +13,10 @@
 
 #include "base/log.hpp"
 #include "dnsd/activation.hpp"
+#include "dnsd/api/api_server.hpp"
 #include "dnsd/api/control_server.hpp"
 #include "dnsd/api/control_socket.hpp"
+#include "dnsd/faces.hpp"
 #include "dnsd/net/listeners.hpp"
 #include "dnsd/net/tcp_server.hpp"
 #include "dnsd/net/udp_worker.hpp"
@@ -37,6 +39,7 @@ constexpr std::chrono::seconds kDrainLimit{5};
 // What needs root, or was asked for by it.
 struct Opened {
   Listeners dns;
+  std::vector<base::Descriptor> api;
   base::Descriptor control;
   std::filesystem::path control_path;
   std::filesystem::path store;
@@ -74,6 +77,9 @@ Result<Opened> open_all(const conf::Config& config, const std::optional<Account>
   auto dns = open_listeners(config, *activated, workers);
   if (!dns) return base::fail(dns.error());
   opened.dns = std::move(*dns);
+  auto api = bind_api_listeners(config.api.listen);
+  if (!api) return base::fail(api.error());
+  opened.api = std::move(*api);
   auto store = prepare_state_folder(config.state_dir, account);
   if (!store) return base::fail(store.error());
   opened.store = std::move(*store);
@@ -124,7 +130,8 @@ std::string join_addresses(const std::vector<base::SocketAddress>& addresses) {
 }
 
 void announce_ready(const DaemonFacts& facts, const std::filesystem::path& control) {
-  std::string line = fmt::format("ready dns={} control={}\n", join_addresses(facts.listen), control.string());
+  std::string api = facts.api_listen.empty() ? "" : fmt::format(" api={}", join_addresses(facts.api_listen));
+  std::string line = fmt::format("ready dns={}{} control={}\n", join_addresses(facts.listen), api, control.string());
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
   notify_service_manager("READY=1");
@@ -140,27 +147,34 @@ class Daemon {
     // All readers exist before the store thread, which walks over them.
     for (unsigned i = 0; i < origin_.workers; ++i) readers_.push_back(&epochs_.add_reader());
     tcp_reader_ = &epochs_.add_reader();
+    face_reader_ = &epochs_.add_reader();
   }
 
   Result<void> open_store(const std::filesystem::path& folder, std::vector<zones::StaticZone> zones) {
-    auto publisher = zones::Publisher::open(folder, origin_.config, std::move(zones), table_, clock_);
+    auto publisher = zones::Publisher::open(folder, origin_.config, std::move(zones), table_, registry_, clock_);
     if (!publisher) return base::fail(publisher.error());
     publisher_ = std::move(*publisher);
     return {};
   }
 
-  Result<void> start(Opened opened) {
+  Result<void> start(Opened opened, const Configuration& configuration) {
     facts_.listen = std::move(opened.dns.addresses);
+    facts_.api_listen = origin_.config.api.listen;
     facts_.started = clock_.elapsed();
     facts_.started_at = clock_.wall();
     facts_.reloads.configured_at = facts_.started_at;
+    faces_.emplace(Faces::Target{context_, registry_, *publisher_, responder_, *face_reader_, clock_});
+    if (auto used = faces_->use_certificate(origin_.config); !used) return used;
+    faces_->use(configuration);
+    faces_->tell(facts_);
     if (auto started = start_dns(std::move(opened.dns)); !started) return started;
     control_path_ = std::move(opened.control_path);
-    api_.emplace(context_.get_executor(), *publisher_, facts_, clock_);
+    api_.emplace(context_.get_executor(), *publisher_, facts_, clock_, &faces_->registrar());
+    if (auto started = faces_->start(std::move(opened.api), [this] { return scrape(); }); !started) return started;
     control_.emplace(context_, *api_, seen_);
     control_->serve(std::move(opened.control));
     reloader_.emplace(
-        Reloader::Target{context_, *publisher_, responder_, *tcp_, facts_, clock_},
+        Reloader::Target{context_, *publisher_, responder_, *tcp_, *faces_, facts_, clock_},
         Reloader::Source{origin_.file, origin_.config, opened.handed_over, origin_.reads_as, origin_.random_secret});
     return {};
   }
@@ -194,6 +208,7 @@ class Daemon {
     facts_.counters.tcp.push_back(&tcp_->tcp_counters());
     facts_.tcp = &*tcp_;
     facts_.seen = &seen_;
+    if (auto connected = faces_->connect(*tcp_, workers_); !connected) return connected;
     for (auto& worker : workers_) {
       if (auto started = worker->start(); !started) return started;
     }
@@ -201,6 +216,13 @@ class Daemon {
       if (auto served = tcp_->serve(std::move(socket)); !served) return served;
     }
     return {};
+  }
+
+  // For the public API, which shows it to its own host only.
+  asio::awaitable<HttpResponse> scrape() {
+    ApiRequest request("GET", "/metrics");
+    ApiResponse metrics = co_await api_->handle_request(std::move(request));
+    co_return HttpResponse(metrics.status, std::move(metrics.body), metrics.content_type);
   }
 
   void start_watchdog() {
@@ -234,17 +256,19 @@ class Daemon {
     notify_service_manager("STOPPING=1");
     reloader_->stop();
     tcp_->stop();
+    faces_->stop();
     control_->stop();
     check_drained();
   }
 
   // The loop does not end by itself, because it still waits for a second signal.
   void check_drained() {
-    if (tcp_->connections() == 0 && control_->connections() == 0) return context_.stop();
+    if (tcp_->connections() == 0 && control_->connections() == 0 && faces_->busy() == 0) return context_.stop();
     if (drain_began_ == std::chrono::steady_clock::time_point{}) drain_began_ = std::chrono::steady_clock::now();
     if (std::chrono::steady_clock::now() - drain_began_ > kDrainLimit) {
       base::log::warn("stopping with connections open", {{"tcp", std::to_string(tcp_->connections())},
-                                                         {"control", std::to_string(control_->connections())}});
+                                                         {"control", std::to_string(control_->connections())},
+                                                         {"api", std::to_string(faces_->busy())}});
       return context_.stop();
     }
     drain_timer_.expires_after(std::chrono::milliseconds(5));
@@ -260,6 +284,8 @@ class Daemon {
   Responder responder_;
   std::vector<zones::Epochs::Reader*> readers_;
   zones::Epochs::Reader* tcp_reader_ = nullptr;
+  zones::Epochs::Reader* face_reader_ = nullptr;
+  zones::Registry registry_;
   DaemonFacts facts_;
   std::filesystem::path control_path_;
   asio::io_context context_{1};
@@ -271,6 +297,7 @@ class Daemon {
   bool stopping_ = false;
   SeenStream seen_{context_.get_executor(), clock_};
   std::vector<std::unique_ptr<UdpWorker>> workers_;
+  std::optional<Faces> faces_;
   std::optional<TcpServer> tcp_;
   std::optional<ControlApi> api_;
   std::optional<ControlServer> control_;
@@ -282,7 +309,7 @@ Result<void> run_opened(Origin origin, Configuration configuration, Opened opene
   auto settings = answer_settings(configuration, origin.random_secret);
   auto daemon = std::make_unique<Daemon>(std::move(origin), std::move(settings));
   if (auto store = daemon->open_store(opened.store, std::move(configuration.zones)); !store) return store;
-  if (auto started = daemon->start(std::move(opened)); !started) return started;
+  if (auto started = daemon->start(std::move(opened), configuration); !started) return started;
   daemon->run();
   return {};
 }
@@ -310,6 +337,7 @@ Result<void> run_daemon(Configuration configuration, const std::filesystem::path
   // OpenSSL, which a digest is made with, reads its own configuration and may load modules at its first use: before
   // the sandbox, where it could do neither.
   static_cast<void>(zones::StaticZone().digest());
+  prepare_faces();
   if (auto restricted = restrict_process(*opened, *account); !restricted) return restricted;
   std::filesystem::path left_over;
   if (!opened->handed_over.control) left_over = opened->control_path;

@@ -8,6 +8,7 @@
 #include "conf/load.hpp"
 #include "dnsd/configuration.hpp"
 #include "dnsd/daemon.hpp"
+#include "dnsd/import.hpp"
 
 namespace {
 
@@ -21,10 +22,14 @@ constexpr int kBadUsage = 2;  // or configuration
 struct Options {
   std::string config;
   bool check = false;
+  std::string import_acme_dns;
+  std::string acme_dns_config;
 };
 
 int run(const Options& options) {
   std::filesystem::path path = conf::config_path(options.config);
+  if (!options.import_acme_dns.empty())
+    return dnsd::import_acme_dns({options.import_acme_dns, options.acme_dns_config, path});
   dnsd::hold_reloads(SIG_BLOCK);
   dnsd::Configuration configuration = dnsd::read_configuration(path);
   for (const conf::Problem& problem : configuration.problems)
@@ -54,7 +59,22 @@ int main(int argc, char* argv[]) {
   app.add_option("--config", options.config,
                  "Configuration file (default: $COUNTERSIGN_CONFIG, else /etc/countersign/countersign.toml)")
       ->option_text("FILE");
-  app.add_flag("--check", options.check, "Check the configuration, print every problem, and exit: 0 none, 2 some");
+  CLI::Option* check =
+      app.add_flag("--check", options.check, "Check the configuration, print every problem, and exit: 0 none, 2 some");
+  auto not_empty = CLI::Validator([](std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "");
+  CLI::Option* import =
+      app.add_option(
+             "--import-acme-dns", options.import_acme_dns,
+             "Take accounts and values of an acme-dns over into the store, from its SQLite database, and exit.\n"
+             "Stop both daemons first. What is there already stays as it is, so that it may be done again")
+          ->option_text("FILE")
+          ->check(not_empty)
+          ->excludes(check);
+  app.add_option("--acme-dns-config", options.acme_dns_config,
+                 "With it: acme-dns' config.cfg, printed as a configuration of countersignd")
+      ->option_text("FILE")
+      ->check(not_empty)
+      ->needs(import);
   app.footer(
       "Stays in the foreground, logs to stderr and prints \"ready ...\" to stdout when it answers.\n"
       "SIGTERM and SIGINT stop it when all that was begun is finished. SIGHUP reads the configuration again; what is\n"

@@ -117,6 +117,13 @@ void Reloader::judge(const std::shared_ptr<Configuration>& read) {
     end();
     return;
   }
+  if (auto used = target_.faces.use_certificate(read->config); !used) {
+    note_failed();
+    base::log::error("not reloaded: the API's certificate cannot be used; nothing was changed",
+                     {{"reason", used.error().message}});
+    end();
+    return;
+  }
   std::vector<zones::StaticZone> zones = std::move(read->zones);
   // `read` lives until the publisher is done with its configuration.
   target_.publisher.reload(read->config, std::move(zones),
@@ -151,6 +158,7 @@ void Reloader::apply(const std::shared_ptr<Configuration>& read, const base::Res
   // The publisher's interface is C's, and frees what nobody sees any more by free_settings().
   target_.publisher.retire(const_cast<AnswerSettings*>(replaced.release()), free_settings);
   target_.tcp.set_limits(tcp_limits(config.dns));
+  target_.faces.use(*read);
   base::log::set_level(config.log_level);
   ++facts.done;
   facts.last_failed = false;

@@ -16,6 +16,7 @@
 #include "dnsd/answer/responder.hpp"
 #include "dnsd/api/documents.hpp"
 #include "dnsd/configuration.hpp"
+#include "dnsd/faces.hpp"
 #include "dnsd/net/asio.hpp"
 #include "dnsd/net/tcp_server.hpp"
 #include "zones/publisher.hpp"
@@ -32,6 +33,7 @@ class Reloader {
     zones::Publisher& publisher;
     Responder& responder;
     TcpServer& tcp;
+    Faces& faces;
     DaemonFacts& facts;
     const base::Clock& clock;
   };

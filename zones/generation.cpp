@@ -43,6 +43,23 @@ Result<void> find_gone(Store& store, Generation& made) {
   return {};
 }
 
+Result<void> load_registered_names(Store& store, ZoneRecords& records) {
+  std::size_t homeless = 0;
+  auto read = store.each_registered_name([&](std::string_view name) {
+    if (records.has_place(name))
+      records.pin(name);
+    else
+      ++homeless;
+  });
+  if (!read) return read;
+  if (homeless > 0)
+    base::log::warn(
+        "registrations have names that are in no zone, or that a static record has taken; they cannot be "
+        "updated: restore their [[zone]], or remove them",
+        {{"registrations", std::to_string(homeless)}});
+  return {};
+}
+
 Result<void> load_values(Store& store, ZoneRecords& records, std::int64_t now) {
   std::vector<std::string_view> texts;
   std::size_t homeless = 0;
@@ -76,6 +93,7 @@ Result<Generation> build_generation(Store& store, std::vector<StaticZone> zones,
   if (auto found = find_gone(store, made); !found) return fail(found.error());
   made.records->publish_static();
   for (std::size_t i = 0; i < made.serials.size(); ++i) made.records->publish_serial(i, made.serials[i].serial);
+  if (auto loaded = load_registered_names(store, *made.records); !loaded) return fail(loaded.error());
   if (auto loaded = load_values(store, *made.records, to_milliseconds(now)); !loaded) return fail(loaded.error());
   return made;
 }

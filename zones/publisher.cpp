@@ -8,10 +8,10 @@
 #include <deque>
 #include <mutex>
 #include <thread>
-#include <variant>
 
 #include "base/log.hpp"
 #include "zones/generation.hpp"
+#include "zones/publisher_jobs.hpp"
 #include "zones/txt_transaction.hpp"
 
 namespace countersign::zones {
@@ -34,29 +34,6 @@ constexpr milliseconds kRetryAfterFailure{1'000};
 constexpr milliseconds kRetireTick{20};
 // Slewing by NTP stays below this; a step does not.
 constexpr milliseconds kClockStep{2'000};
-
-struct ChangeJob {
-  TxtChange change;
-  ChangeCompletion done;
-};
-struct ListJob {
-  std::optional<Name> name;
-  ListCompletion done;
-};
-struct SnapshotJob {
-  SnapshotCompletion done;
-};
-struct ReloadJob {
-  TxtLimits limits;
-  milliseconds lifetime;
-  std::vector<StaticZone> zones;
-  ReloadCompletion done;
-};
-struct RetireJob {
-  void* object;
-  void (*free)(void*);
-};
-using Job = std::variant<ChangeJob, ListJob, SnapshotJob, ReloadJob, RetireJob>;
 
 TxtLimits limits_of(const conf::Config& config) {
   return {static_cast<std::uint32_t>(config.challenge.ttl.count()), config.challenge.max_values,
@@ -83,6 +60,7 @@ class Publisher::Impl {
     }
   }
 
+  Result<void> load(Registry& registry);
   // At the start and at each reload; an error leaves everything as it was. True when it wrote serials.
   Result<bool> fill(std::vector<StaticZone> zones, TxtLimits limits);
   void start() {
@@ -98,7 +76,8 @@ class Publisher::Impl {
  private:
   void run();
   void run_jobs(std::deque<Job>& jobs);
-  void run_changes(std::vector<ChangeJob>& group);
+  void run_group(std::vector<GroupedJob>& group);
+  void run_list_registrations(const ListRegistrationsJob& job);
   void run_list(const ListJob& job);
   void run_snapshot(const SnapshotJob& job);
   void run_reload(ReloadJob& job);
@@ -109,7 +88,6 @@ class Publisher::Impl {
   [[nodiscard]] milliseconds sleep_time();
   void note_failure(const base::Error& error);
   void note_success();
-  static void refuse(Job& job, std::string_view why);
 
   Store store_;
   NameTable& table_;
@@ -127,13 +105,6 @@ class Publisher::Impl {
   std::thread thread_;
 };
 
-void Publisher::Impl::refuse(Job& job, std::string_view why) {
-  if (auto* change = std::get_if<ChangeJob>(&job)) change->done(fail(ErrorCode::Unavailable, "{}", why));
-  if (auto* list = std::get_if<ListJob>(&job)) list->done(fail(ErrorCode::Unavailable, "{}", why));
-  if (auto* snapshot = std::get_if<SnapshotJob>(&job)) snapshot->done(fail(ErrorCode::Unavailable, "{}", why));
-  if (auto* reload = std::get_if<ReloadJob>(&job)) reload->done(fail(ErrorCode::Unavailable, "{}", why));
-}
-
 void Publisher::Impl::enqueue(Job job) {
   std::string_view why;
   {
@@ -149,7 +120,15 @@ void Publisher::Impl::enqueue(Job job) {
   if (why.empty())
     wake_.notify_one();
   else
-    refuse(job, why);
+    refuse(job, {ErrorCode::Unavailable, std::string(why)});
+}
+
+Result<void> Publisher::Impl::load(Registry& registry) {
+  auto count = store_.count_registrations();
+  if (!count) return fail(count.error());
+  counts_.registrations = *count;
+  constexpr std::int64_t kAll = -1;  // no LIMIT
+  return store_.each_registration("", kAll, [&](const Registration& registration) { registry.put(registration); });
 }
 
 Result<bool> Publisher::Impl::fill(std::vector<StaticZone> zones, TxtLimits limits) {
@@ -200,19 +179,20 @@ void Publisher::Impl::run() {
 }
 
 void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
-  std::vector<ChangeJob> group;
+  std::vector<GroupedJob> group;
   auto flush = [&] {
-    if (!group.empty()) run_changes(group);
+    if (!group.empty()) run_group(group);
     group.clear();
   };
   for (Job& job : jobs) {
-    if (auto* change = std::get_if<ChangeJob>(&job)) {
-      group.push_back(std::move(*change));
+    if (auto* grouped = std::get_if<GroupedJob>(&job)) {
+      group.push_back(std::move(*grouped));
       if (group.size() == static_cast<std::size_t>(kMaxGroup)) flush();
       continue;
     }
     flush();  // whoever asks sees what was submitted before
     if (auto* list = std::get_if<ListJob>(&job)) run_list(*list);
+    if (auto* list = std::get_if<ListRegistrationsJob>(&job)) run_list_registrations(*list);
     if (auto* snapshot = std::get_if<SnapshotJob>(&job)) run_snapshot(*snapshot);
     if (auto* reload = std::get_if<ReloadJob>(&job)) run_reload(*reload);
     if (auto* retire = std::get_if<RetireJob>(&job)) table_.epochs().retire(retire->object, retire->free);
@@ -220,35 +200,45 @@ void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
   flush();
 }
 
-void Publisher::Impl::run_changes(std::vector<ChangeJob>& group) {
+void Publisher::Impl::run_group(std::vector<GroupedJob>& group) {
   TxtTransaction transaction(store_, *records_, serials_, clock_.now());
-  std::vector<Result<void>> results;
-  std::optional<base::Error> lost;
-  for (const ChangeJob& job : group) {
-    results.push_back(transaction.apply(job.change, lifetime_));
-    if (!results.back() && results.back().error().code == ErrorCode::Unavailable) {
-      lost = results.back().error();
-      break;
-    }
+  std::vector<Outcome> outcomes;
+  outcomes.reserve(group.size());
+  std::optional<base::Error> failure;
+  for (const GroupedJob& job : group) {
+    outcomes.push_back(apply(transaction, job, lifetime_));
+    auto error = error_of(outcomes.back());
+    if (!error || error->code != ErrorCode::Unavailable) continue;
+    failure = std::move(error);
+    break;
   }
-  if (!lost) {
-    if (auto finished = transaction.finish(); !finished) lost = finished.error();
+  if (!failure) {
+    if (auto finished = transaction.finish(); !finished) failure = finished.error();
   }
-  if (lost) {
+  if (failure) {
     transaction.abandon();
-    note_failure(*lost);
+    note_failure(*failure);
   } else if (transaction.wrote()) {
     ++counts_.commits;
+    counts_.registrations += static_cast<std::uint64_t>(transaction.registrations());
     note_success();
   }
   for (std::size_t i = 0; i < group.size(); ++i) {
-    if (i < results.size() && !results[i])
-      group[i].done(fail(results[i].error()));
-    else if (lost)
-      group[i].done(fail(*lost));
+    // Its own error says more than the group's.
+    bool is_refused = i < outcomes.size() && error_of(outcomes[i]);
+    if (failure && !is_refused)
+      refuse(group[i], *failure);
     else
-      group[i].done(transaction.values(group[i].change.name));
+      complete(transaction, group[i], outcomes[i]);
   }
+}
+
+void Publisher::Impl::run_list_registrations(const ListRegistrationsJob& job) {
+  std::vector<Registration> found;
+  auto read = store_.each_registration(job.after, static_cast<std::int64_t>(job.limit),
+                                       [&](Registration registration) { found.push_back(std::move(registration)); });
+  if (!read) return job.done(fail(read.error()));
+  job.done(std::move(found));
 }
 
 void Publisher::Impl::run_list(const ListJob& job) {
@@ -361,12 +351,13 @@ void Publisher::Impl::note_success() {
 }
 
 Result<std::unique_ptr<Publisher>> Publisher::open(const std::filesystem::path& folder, const conf::Config& config,
-                                                   std::vector<StaticZone> zones, NameTable& table,
+                                                   std::vector<StaticZone> zones, NameTable& table, Registry& registry,
                                                    const base::Clock& clock) {
   auto store = Store::open(folder / "store.sqlite3");
   if (!store) return fail(store.error());
   auto impl = std::make_unique<Impl>(std::move(*store), config, table, clock);
   if (auto filled = impl->fill(std::move(zones), limits_of(config)); !filled) return fail(filled.error());
+  if (auto loaded = impl->load(registry); !loaded) return fail(loaded.error());
   impl->start();
   return std::unique_ptr<Publisher>(new Publisher(std::move(impl)));
 }
@@ -375,7 +366,19 @@ Publisher::Publisher(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Publisher::~Publisher() = default;
 
 void Publisher::submit(TxtChange change, ChangeCompletion done) {
-  impl_->enqueue(ChangeJob{std::move(change), std::move(done)});
+  impl_->enqueue(GroupedJob(ChangeJob{std::move(change), std::move(done)}));
+}
+
+void Publisher::update(TxtUpdate update, UpdateCompletion done) {
+  impl_->enqueue(GroupedJob(UpdateJob{std::move(update), std::move(done)}));
+}
+
+void Publisher::change_registration(RegistrationChange change, RegistrationCompletion done) {
+  impl_->enqueue(GroupedJob(RegistrationJob{std::move(change), std::move(done)}));
+}
+
+void Publisher::list_registrations(std::string after, std::size_t limit, RegistrationsCompletion done) {
+  impl_->enqueue(ListRegistrationsJob{std::move(after), limit, std::move(done)});
 }
 
 void Publisher::list(std::optional<Name> name, ListCompletion done) {

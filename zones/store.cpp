@@ -1,16 +1,14 @@
 #include "zones/store.hpp"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 
 #include <algorithm>
-#include <array>
 #include <tuple>
 #include <utility>
 
 #include "base/descriptor.hpp"
 #include "base/files.hpp"
-#include "base/handle.hpp"
+#include "zones/store_connection.hpp"
 
 namespace countersign::zones {
 namespace {
@@ -19,13 +17,12 @@ using base::ErrorCode;
 using base::fail;
 using base::Name;
 using base::Result;
-using Database = base::Handle<sqlite3, sqlite3_close_v2>;
-using Prepared = base::Handle<sqlite3_stmt, sqlite3_finalize>;
 
 constexpr int kApplicationId = 0x43746e73;  // "Ctns": file(1) and we can tell our store from any other
-constexpr int kVersion = 1;
 
-constexpr const char* kSchema = R"(
+// What makes a store of each version out of one of the version before; the first, out of an empty database.
+constexpr std::array kMigrations{
+    R"(
   CREATE TABLE zone (
     name   BLOB PRIMARY KEY NOT NULL,
     serial INTEGER NOT NULL,
@@ -41,26 +38,24 @@ constexpr const char* kSchema = R"(
     PRIMARY KEY (name, value)
   ) WITHOUT ROWID;
   CREATE INDEX txt_expires ON txt (expires) WHERE expires IS NOT NULL;
-)";
-
-enum StatementId : std::size_t {
-  Begin,
-  Commit,
-  Rollback,
-  Values,
-  Put,
-  Remove,
-  RemoveMisfits,
-  Each,
-  Scan,
-  Expired,
-  NextDeadline,
-  Shift,
-  Serial,
-  SetSerial,
-  Zones,
-  StatementCount
-};
+)",
+    R"(
+  CREATE TABLE registration (
+    username   TEXT PRIMARY KEY NOT NULL,
+    secret     BLOB NOT NULL,
+    name       BLOB NOT NULL UNIQUE,
+    subdomain  TEXT NOT NULL,
+    allow_from TEXT NOT NULL,
+    domains    TEXT NOT NULL,
+    label      TEXT NOT NULL,
+    created    INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE registration_use (
+    username TEXT PRIMARY KEY NOT NULL,
+    used     INTEGER NOT NULL
+  ) WITHOUT ROWID;
+)"};
+constexpr int kVersion = static_cast<int>(kMigrations.size());
 
 constexpr std::array<const char*, StatementCount> kStatements{
     "BEGIN IMMEDIATE",
@@ -83,97 +78,30 @@ constexpr std::array<const char*, StatementCount> kStatements{
     "INSERT INTO zone (name, serial, digest) VALUES (?1, ?2, ?3) "
     "ON CONFLICT (name) DO UPDATE SET serial = excluded.serial, digest = excluded.digest",
     "SELECT name FROM zone WHERE digest <> ''",
+    // Either constraint: the username, or the name.
+    "INSERT INTO registration (username, secret, name, subdomain, allow_from, domains, label, created) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+    "UPDATE registration SET secret = ?2, allow_from = ?3, domains = ?4, label = ?5 WHERE username = ?1",
+    "DELETE FROM registration WHERE username = ?1",
+    "DELETE FROM registration_use WHERE username = ?1",
+    "SELECT r.username, secret, name, subdomain, allow_from, domains, label, created, coalesce(used, 0) "
+    "FROM registration AS r LEFT JOIN registration_use AS u ON u.username = r.username WHERE r.username = ?1",
+    "SELECT r.username, secret, name, subdomain, allow_from, domains, label, created, coalesce(used, 0) "
+    "FROM registration AS r LEFT JOIN registration_use AS u ON u.username = r.username WHERE r.username > ?1 ORDER BY "
+    "r.username LIMIT ?2",
+    "SELECT name FROM registration ORDER BY name",
+    "SELECT count(*) FROM registration",
+    "INSERT INTO registration_use (username, used) SELECT username, ?2 FROM registration WHERE username = ?1 "
+    "ON CONFLICT (username) DO UPDATE SET used = excluded.used",
 };
 
 }  // namespace
-
-struct Store::Connection {
-  Database database;
-  std::array<Prepared, StatementCount> statements;
-  std::string file;
-
-  tl::unexpected<base::Error> failure(std::string_view what) const {
-    return fail(ErrorCode::Unavailable, "cannot {} \"{}\": {}; free some space or repair the disk", what, file,
-                sqlite3_errmsg(database.get()));
-  }
-  Result<int> pragma(const char* text) const;
-  Result<void> execute(const char* sql) const {
-    if (sqlite3_exec(database.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return failure("prepare the store");
-    return {};
-  }
-  Result<void> migrate() const;
-};
-
-namespace {
 
 std::optional<Name> our_name(std::string_view wire) {
   auto name = Name::from_wire(base::as_bytes(wire));
   if (!name || name->wire() != wire) return std::nullopt;
   return *name;
 }
-
-// One use of a prepared statement: bound in the order of its parameters, stepped, and reset at the end.
-class Use {
- public:
-  explicit Use(sqlite3_stmt* statement) : statement_(statement) {}
-  ~Use() {
-    sqlite3_reset(statement_);
-    sqlite3_clear_bindings(statement_);
-  }
-  Use(const Use&) = delete;
-  Use& operator=(const Use&) = delete;
-
-  Use& name(std::string_view wire) {
-    // Static: the name outlives the statement's use. An empty one is a blob too, not NULL.
-    const char* octets = wire.empty() ? "" : wire.data();
-    sqlite3_bind_blob(statement_, ++bound_, octets, static_cast<int>(wire.size()), SQLITE_STATIC);
-    return *this;
-  }
-  Use& name(const Name& name) { return this->name(name.wire()); }
-  Use& text(const std::string& text) {
-    sqlite3_bind_text(statement_, ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
-    return *this;
-  }
-  Use& integer(std::int64_t value) {
-    sqlite3_bind_int64(statement_, ++bound_, value);
-    return *this;
-  }
-  Use& optional(const std::optional<std::int64_t>& value) {
-    if (value) return integer(*value);
-    sqlite3_bind_null(statement_, ++bound_);
-    return *this;
-  }
-
-  [[nodiscard]] int step() { return sqlite3_step(statement_); }
-  [[nodiscard]] std::string column_text(int index) const {
-    const unsigned char* text = sqlite3_column_text(statement_, index);
-    if (text == nullptr) return {};
-    return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(sqlite3_column_bytes(statement_, index))};
-  }
-  [[nodiscard]] std::string_view column_view(int index) const {
-    const auto* octets = static_cast<const char*>(sqlite3_column_blob(statement_, index));
-    return {octets, octets == nullptr ? 0 : static_cast<std::size_t>(sqlite3_column_bytes(statement_, index))};
-  }
-  [[nodiscard]] std::int64_t column_integer(int index) const { return sqlite3_column_int64(statement_, index); }
-  [[nodiscard]] std::optional<std::int64_t> column_optional(int index) const {
-    if (sqlite3_column_type(statement_, index) == SQLITE_NULL) return std::nullopt;
-    return column_integer(index);
-  }
-  // Absent when it is no name, or not in our spelling: somebody wrote it by hand, and it is nobody's.
-  [[nodiscard]] std::optional<Name> column_name(int index) const { return our_name(column_view(index)); }
-  [[nodiscard]] bool is_misfit() const {
-    return sqlite3_column_type(statement_, 0) != SQLITE_BLOB || sqlite3_column_type(statement_, 1) != SQLITE_TEXT;
-  }
-  [[nodiscard]] StoredValue column_value() const {
-    return {column_text(1), column_text(2), column_integer(3), column_optional(4), column_integer(5)};
-  }
-
- private:
-  sqlite3_stmt* statement_;
-  int bound_ = 0;
-};
-
-}  // namespace
 
 Result<int> Store::Connection::pragma(const char* text) const {
   sqlite3_stmt* raw = nullptr;
@@ -195,10 +123,12 @@ Result<void> Store::Connection::migrate() const {
                 "or move the "
                 "store away",
                 file, *version, kVersion);
-  if (*id != 0 || *tables != 0)
+  if (*id != kApplicationId && (*id != 0 || *tables != 0))
     return fail(ErrorCode::Invalid, "\"{}\" is not a store of countersignd; move it away", file);
-  std::string schema = fmt::format("BEGIN; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;", kSchema,
-                                   kApplicationId, kVersion);
+  std::string schema = "BEGIN;";
+  std::size_t done = *id == kApplicationId ? static_cast<std::size_t>(std::max(0, *version)) : 0;
+  for (std::size_t i = done; i < kMigrations.size(); ++i) schema += kMigrations[i];
+  schema += fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;", kApplicationId, kVersion);
   return execute(schema.c_str());
 }
 

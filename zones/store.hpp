@@ -15,6 +15,8 @@
 #include "base/clock.hpp"
 #include "base/name.hpp"
 #include "base/result.hpp"
+#include "zones/registration.hpp"
+#include "zones/registry.hpp"
 
 namespace countersign::zones {
 
@@ -83,6 +85,25 @@ class Store {
   [[nodiscard]] base::Result<void> set_serial(const base::Name& zone, const StoredSerial& serial);
   // Those that have a digest.
   [[nodiscard]] base::Result<std::vector<base::Name>> zones();
+
+  // False: its username or its name is another's.
+  [[nodiscard]] base::Result<bool> add_registration(const Registration& registration);
+  // Secret, allow_from, domains and label. False: there is none of this username.
+  [[nodiscard]] base::Result<bool> replace_registration(const Registration& registration);
+  // Its values are another matter. False: there is none.
+  [[nodiscard]] base::Result<bool> remove_registration(const std::string& username);
+  [[nodiscard]] base::Result<std::optional<Registration>> registration(const std::string& username);
+  // Up to `limit` of those behind `after`, in the order of usernames. Rows that are no registration as we write it are
+  // passed over, here and below.
+  using VisitRegistration = std::function<void(Registration registration)>;
+  [[nodiscard]] base::Result<void> each_registration(const std::string& after, std::int64_t limit,
+                                                     const VisitRegistration& visit);
+  // The names of all, lower-case wire, in order.
+  [[nodiscard]] base::Result<void> each_registered_name(const std::function<void(std::string_view name)>& visit);
+  [[nodiscard]] base::Result<std::uint64_t> count_registrations();
+  // Those of unknown usernames are passed over.
+  [[nodiscard]] base::Result<void> set_used(std::span<const UsedMark> marks);
+
   // The smallest transaction that reaches the disk: can it be written?
   [[nodiscard]] base::Result<void> probe();
 

@@ -312,7 +312,7 @@ void ZoneRecords::publish(std::string_view name, std::span<const std::string_vie
   std::size_t zone = zone_index(name);
   const Node* node = writer_.look_up(name);
   std::uint8_t flags = name == zones_[zone].apex.wire() ? bit(NodeFlag::Apex) : std::uint8_t{0};
-  for (NodeFlag flag : {NodeFlag::Cut, NodeFlag::HasCname, NodeFlag::StaticTxt})
+  for (NodeFlag flag : {NodeFlag::Cut, NodeFlag::HasCname, NodeFlag::Pinned, NodeFlag::StaticTxt})
     if (node != nullptr && node->has(flag)) flags |= bit(flag);
   FixedTxt fixed = fixed_txt(name, node);
   RrsetSource txt;
@@ -344,6 +344,66 @@ void ZoneRecords::publish(std::string_view name, std::span<const std::string_vie
   // store may lag behind it while its disk fails.
   count_change(zone, before == nullptr ? 0U : before->count - fixed.count, txt.count - fixed.count);
   writer_.put(name, rrsets_, flags);
+}
+
+void ZoneRecords::set_pinned(std::string_view name, std::uint8_t flag) {
+  const Node* node = writer_.look_up(name);
+  std::uint8_t flags = flag;
+  rrsets_.clear();
+  if (node != nullptr) {
+    for (NodeFlag kept : {NodeFlag::Apex, NodeFlag::Cut, NodeFlag::HasCname, NodeFlag::StaticTxt})
+      if (node->has(kept)) flags |= bit(kept);
+    for (const RrsetAnswer& rrset : node->rrsets()) rrsets_.push_back(NodeBuilder::source_of(*node, rrset));
+  }
+  writer_.put(name, rrsets_, flags);
+}
+
+void ZoneRecords::pin(std::string_view name) {
+  if (!is_pinned(name)) set_pinned(name, bit(NodeFlag::Pinned));
+}
+
+void ZoneRecords::unpin(std::string_view name) {
+  if (is_pinned(name)) set_pinned(name, 0);
+}
+
+bool ZoneRecords::is_pinned(std::string_view name) const {
+  const Node* node = writer_.look_up(name);
+  return node != nullptr && node->has(NodeFlag::Pinned);
+}
+
+std::vector<std::uint16_t> ZoneRecords::static_types(const Name& name) const {
+  std::vector<std::uint16_t> types;
+  const Node* node = writer_.look_up(name.wire());
+  if (node == nullptr) return types;
+  if (node->has(NodeFlag::Apex)) types.push_back(record_type::kSoa);
+  for (const RrsetAnswer& rrset : node->rrsets()) {
+    if (rrset.type != record_type::kTxt || node->has(NodeFlag::StaticTxt)) types.push_back(rrset.type);
+  }
+  return types;
+}
+
+std::vector<std::string> ZoneRecords::static_rdatas(const Name& name, std::uint16_t type) const {
+  const Node* node = writer_.look_up(name.wire());
+  if (node == nullptr) return {};
+  // Behind the owner: type, class, TTL.
+  constexpr std::size_t kFields = 2 + 2 + 4;
+  if (type == record_type::kSoa) {
+    if (!node->has(NodeFlag::Apex)) return {};
+    const SoaAnswer* soa = node->zone().soa.load(std::memory_order_acquire);
+    return {soa->record.substr(kFields + 2)};
+  }
+  std::string_view records;
+  if (type == record_type::kTxt)
+    records = fixed_txt(name.wire(), node).answer;
+  else if (const RrsetAnswer* rrset = node->find(type))
+    records = base::as_text(node->answer(*rrset));
+  std::vector<std::string> rdatas;
+  base::WireReader reader(base::as_bytes(records));
+  while (reader.ok() && reader.left() > 0) {
+    reader.skip(kQuestionPointer.size() + kFields);
+    rdatas.emplace_back(base::as_text(reader.bytes(reader.u16())));
+  }
+  return rdatas;
 }
 
 void ZoneRecords::count_change(std::size_t zone, std::size_t served, std::size_t values) {

@@ -62,7 +62,17 @@ class ZoneRecords {
   // value are passed over.
   void publish(std::string_view name, std::span<const std::string_view> values);
   void publish(const base::Name& name, const std::vector<std::string>& values);
+  // A registration's name (placed before; lower-case wire) exists from now on, with values or without: NODATA, never
+  // NXDOMAIN. unpin() ends that.
+  void pin(std::string_view name);
+  void unpin(std::string_view name);
+  [[nodiscard]] bool is_pinned(std::string_view name) const;
   void publish_serial(std::size_t zone, std::uint32_t serial);
+
+  // What the configuration says of `name`, dynamic values aside, as a prerequisite sees it (RFC 2136 §2.4): types with
+  // records, and the RDATA of those of one type. An SOA is there at the apex.
+  [[nodiscard]] std::vector<std::uint16_t> static_types(const base::Name& name) const;
+  [[nodiscard]] std::vector<std::string> static_rdatas(const base::Name& name, std::uint16_t type) const;
   [[nodiscard]] ValueCount count(std::size_t zone) const { return counts_[zone]; }
   void reclaim() { table_.epochs().reclaim(); }
 
@@ -96,6 +106,7 @@ class ZoneRecords {
   [[nodiscard]] Place find_place(std::string_view name) const;
   void publish_static(std::size_t zone, std::span<const RecordView> records);
   [[nodiscard]] FixedTxt fixed_txt(std::string_view name, const Node* node) const;
+  void set_pinned(std::string_view name, std::uint8_t flag);
   void count_change(std::size_t zone, std::size_t served, std::size_t values);
 
   std::vector<StaticZone> zones_;

@@ -179,6 +179,7 @@ tl::expected<CommandLine, Stop> parse_command_line(const std::vector<std::string
   add_revoke(app, draft);
   add_account(app, draft);
   add_delegate(app, draft);
+  add_registration_commands(app, draft);
   add_txt(app, draft);
   add_plain(app, draft);
   try {

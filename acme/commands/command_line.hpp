@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "acme/commands/credentials_text.hpp"
 #include "acme/protocol/eab.hpp"
 #include "acme/protocol/revocation.hpp"
 #include "conf/config.hpp"
@@ -102,13 +103,39 @@ struct TxtRemoveCommand {
   std::string name;
   std::optional<std::string> value;  // absent = all of the name's
 };
+// Where a registration's credentials go, and as what.
+struct CredentialsOutput {
+  std::optional<CredentialsFormat> format;  // absent = acme-dns'; with --json: all that the daemon answers
+  std::string server_url;                   // "" = what the configuration tells
+  std::string output;                       // a new file; "" = stdout
+};
+struct RegisterCommand {
+  std::string name;  // "" = a UUID
+  std::vector<std::string> domains;
+  std::string label;
+  std::vector<std::string> allow_from;
+  CredentialsOutput output;
+};
+struct RegistrationsListCommand {};
+struct RegistrationsShowCommand {
+  std::string username;
+};
+struct RegistrationsRotateCommand {
+  std::string username;
+  CredentialsOutput output;
+};
+struct RegistrationsRemoveCommand {
+  std::string username;
+};
 struct StatusCommand {};
 struct CertificatesCommand {};
 
 using Command = std::variant<IssueCommand, DelegateCommand, TxtListCommand, TxtSetCommand, TxtRemoveCommand,
                              StatusCommand, CertificatesCommand, RenewCommand, RevokeCommand, AccountShowCommand,
                              AccountRegisterCommand, AccountUpdateCommand, AccountRolloverCommand,
-                             AccountDeactivateCommand, AccountImportCommand, AccountOrdersCommand>;
+                             AccountDeactivateCommand, AccountImportCommand, AccountOrdersCommand, RegisterCommand,
+                             RegistrationsListCommand, RegistrationsShowCommand, RegistrationsRotateCommand,
+                             RegistrationsRemoveCommand>;
 
 struct CommandLine {
   GlobalOptions global;

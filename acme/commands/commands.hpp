@@ -34,6 +34,11 @@ struct Context {
 [[nodiscard]] ExitStatus run(const Context& context, const AccountDeactivateCommand& command);
 [[nodiscard]] ExitStatus run(const Context& context, const AccountImportCommand& command);
 [[nodiscard]] ExitStatus run(const Context& context, const AccountOrdersCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RegisterCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RegistrationsListCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RegistrationsShowCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RegistrationsRotateCommand& command);
+[[nodiscard]] ExitStatus run(const Context& context, const RegistrationsRemoveCommand& command);
 
 // What `delegate` is asked for: the challenge names, of the type and account that are chosen, each with the name that
 // it must lead to where there are credentials. `label`s of dns-account-01 come from the stored account; nobody is
@@ -51,6 +56,13 @@ struct Context {
 // The values for people, and as the daemon's own document.
 [[nodiscard]] std::string values_text(const std::vector<ServedValue>& values);
 [[nodiscard]] std::string values_document(const std::vector<ServedValue>& values);
+
+// What the daemon is asked for by `register`: names in A-labels, and the domain that `--name` says among the domains.
+// Error: Invalid, naming each that is wrong.
+[[nodiscard]] base::Result<RegistrationWishes> registration_wishes(const RegisterCommand& command);
+// The registrations for people.
+[[nodiscard]] std::string registrations_text(const std::vector<ListedRegistration>& registrations);
+[[nodiscard]] std::string registration_text(const ListedRegistration& registration);
 
 // main() of the program, without the program's name.
 [[nodiscard]] ExitStatus run_program(const std::vector<std::string>& arguments);

@@ -26,6 +26,10 @@ struct LineDraft {
   AccountImportCommand account_import;
   AccountOrdersCommand account_orders;
   DelegateCommand delegate;
+  RegisterCommand registering;
+  RegistrationsShowCommand registration_show;
+  RegistrationsRotateCommand registration_rotate;
+  RegistrationsRemoveCommand registration_remove;
   TxtListCommand list;
   TxtSetCommand set;
   TxtRemoveCommand remove;
@@ -39,6 +43,8 @@ void add_issue(CLI::App& app, LineDraft& draft);
 void add_renew(CLI::App& app, LineDraft& draft);
 void add_revoke(CLI::App& app, LineDraft& draft);
 void add_account(CLI::App& app, LineDraft& draft);
+// `register` and `registrations`.
+void add_registration_commands(CLI::App& app, LineDraft& draft);
 
 // The words that stand for values: parser and help come from the one table.
 [[nodiscard]] const std::map<std::string, conf::KeyType>& key_type_words();

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "acme/control/daemon_state.hpp"
 #include "acme/control/json_members.hpp"
-#include "acme/transport/http.hpp"
 #include "base/duration.hpp"
 
 namespace countersign::acme {
@@ -14,80 +14,6 @@ namespace json = boost::json;
 using base::ErrorCode;
 using base::fail;
 using base::Result;
-
-// A group commit on a slow disk, behind a long queue.
-constexpr std::chrono::milliseconds kTimeout{30'000};
-// `txt list` of a daemon with its 100,000 registrations' values.
-constexpr std::size_t kMaxAnswer = 64U << 20U;
-// Each carries one change at a time, and those that wait together are one commit of the daemon's.
-constexpr long kConnections = 32;
-constexpr std::size_t kMaxReason = 500;  // of a daemon's own words
-
-std::string percent_encoded(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 std::string_view("-._~").find(c) != std::string_view::npos;
-    if (plain)
-      out.push_back(c);
-    else
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
-// The words of an error answer: {"error":{"code","message"}}, or plain text.
-std::string reason_of(const HttpResponse& response) {
-  boost::system::error_code error;
-  json::value document = json::parse(response.body, error);
-  std::string reason;
-  if (const json::object* object = error ? nullptr : document.if_object()) {
-    const json::value* inner = object->if_contains("error");
-    if (const json::object* told = inner == nullptr ? nullptr : inner->if_object())
-      reason = string_member(*told, "message").value_or("");
-  } else if (error) {
-    reason = response.body;
-  }
-  std::replace_if(reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-  while (reason.ends_with(' ')) reason.pop_back();
-  return reason.substr(0, kMaxReason);
-}
-
-ErrorCode code_of(long status) {
-  switch (status) {
-    case 400:
-    case 413:
-      return ErrorCode::Invalid;
-    case 401:
-    case 403:
-      return ErrorCode::Denied;
-    case 404:
-      return ErrorCode::NotFound;
-    case 409:
-    case 507:
-      return ErrorCode::Full;
-    case 500:
-    case 503:
-      return ErrorCode::Unavailable;
-    default:
-      return ErrorCode::Protocol;
-  }
-}
-
-std::string usual_reason(long status) {
-  switch (status) {
-    case 400:
-      return "not a valid name, value or lifetime";
-    case 404:
-      return "not in a zone of the daemon";
-    case 409:
-      return "the name holds as many values as it may; remove some or raise challenge.max_values";
-    case 503:
-      return "its store fails; see its log";
-    default:
-      return fmt::format("HTTP status {}", status);
-  }
-}
 
 Result<ServedZone> parse_zone(const json::value& value) {
   const json::object* object = value.if_object();
@@ -160,76 +86,7 @@ Result<std::vector<ServedValue>> parse_values(const std::string& body) {
 
 }  // namespace
 
-struct Daemon::State {
-  State(std::filesystem::path path, HttpOptions options) : socket(std::move(path)), client(std::move(options)) {}
-
-  [[nodiscard]] HttpRequest request(HttpRequest::Method method, const std::string& target) const {
-    // The host is never looked up: the connection goes to the socket.
-    return {method, "http://countersignd" + target, {}, ""};
-  }
-
-  // Puts what the transport says into the words of one who wants the daemon.
-  [[nodiscard]] base::Error unreachable(const base::Error& error) const {
-    switch (error.code) {
-      case ErrorCode::Interrupted:
-        return error;
-      case ErrorCode::Denied:
-        return {ErrorCode::Denied, fmt::format("cannot use the control socket {}: permission denied; run it as root or "
-                                               "as a member of the socket's group",
-                                               socket.string())};
-      case ErrorCode::Timeout:
-        return {ErrorCode::Timeout,
-                fmt::format("countersignd at {} does not answer: {}", socket.string(), error.message)};
-      case ErrorCode::Protocol:
-        return {ErrorCode::Protocol,
-                fmt::format("countersignd at {} gives no proper answer: {}", socket.string(), error.message)};
-      default:
-        return {ErrorCode::Unavailable,
-                fmt::format("cannot reach countersignd at {}: {}; start it or set control_socket", socket.string(),
-                            error.message)};
-    }
-  }
-
-  [[nodiscard]] base::Error refusal(const HttpResponse& response, const std::string& what) const {
-    std::string reason = reason_of(response);
-    if (reason.empty()) reason = usual_reason(response.status);
-    return {code_of(response.status), fmt::format("countersignd refuses {}: {}", what, reason)};
-  }
-
-  [[nodiscard]] base::Error nonsense(const base::Error& error, const std::string& what) const {
-    return {ErrorCode::Protocol, fmt::format("countersignd at {} answers {} with {}; is it of another version?",
-                                             socket.string(), what, error.message)};
-  }
-
-  [[nodiscard]] Result<std::string> get(const std::string& target) {
-    auto response = client.perform(request(HttpRequest::Method::Get, target));
-    if (!response) return fail(unreachable(response.error()));
-    if (response->status != 200) return fail(refusal(*response, "GET " + target));
-    return std::move(response->body);
-  }
-
-  // The first error in the order of the requests; the whole batch has been tried then.
-  [[nodiscard]] Result<void> change(const std::vector<HttpRequest>& requests, const std::vector<std::string>& what) {
-    auto responses = client.perform(requests);
-    for (std::size_t i = 0; i < responses.size(); ++i) {
-      if (!responses[i]) return fail(unreachable(responses[i].error()));
-      if (responses[i]->status != 200 && responses[i]->status != 204) return fail(refusal(*responses[i], what[i]));
-    }
-    return {};
-  }
-
-  std::filesystem::path socket;
-  HttpClient client;
-};
-
-Daemon::Daemon(std::filesystem::path socket) {
-  HttpOptions options;
-  options.unix_socket = socket;
-  options.timeout = kTimeout;
-  options.max_body = kMaxAnswer;
-  options.max_connections = kConnections;
-  state_ = std::make_unique<State>(std::move(socket), std::move(options));
-}
+Daemon::Daemon(std::filesystem::path socket) : state_(std::make_unique<State>(std::move(socket))) {}
 Daemon::~Daemon() = default;
 Daemon::Daemon(Daemon&&) noexcept = default;
 Daemon& Daemon::operator=(Daemon&&) noexcept = default;
@@ -256,7 +113,7 @@ Result<void> Daemon::add(const std::vector<TxtValue>& values, std::optional<std:
   std::vector<HttpRequest> requests;
   std::vector<std::string> what;
   for (const TxtValue& value : values) {
-    HttpRequest request = state_->request(HttpRequest::Method::Put, "/v1/txt/" + percent_encoded(value.name.text()));
+    HttpRequest request = State::request(HttpRequest::Method::Put, "/v1/txt/" + percent_encoded(value.name.text()));
     json::object body{{"value", value.value}};
     if (lifetime) body["lifetime"] = base::format_duration(*lifetime);
     request.headers = {{"Content-Type", "application/json"}};
@@ -271,7 +128,7 @@ Result<void> Daemon::remove(const std::vector<TxtValue>& values) {
   std::vector<HttpRequest> requests;
   std::vector<std::string> what;
   for (const TxtValue& value : values) {
-    requests.push_back(state_->request(
+    requests.push_back(State::request(
         HttpRequest::Method::Delete,
         fmt::format("/v1/txt/{}?value={}", percent_encoded(value.name.text()), percent_encoded(value.value))));
     what.push_back(fmt::format("to remove the value of {}", value.name.text()));
@@ -280,7 +137,7 @@ Result<void> Daemon::remove(const std::vector<TxtValue>& values) {
 }
 
 Result<void> Daemon::remove_all(const base::Name& name) {
-  return state_->change({state_->request(HttpRequest::Method::Delete, "/v1/txt/" + percent_encoded(name.text()))},
+  return state_->change({State::request(HttpRequest::Method::Delete, "/v1/txt/" + percent_encoded(name.text()))},
                         {fmt::format("to remove the values of {}", name.text())});
 }
 

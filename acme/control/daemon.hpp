@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "acme/control/registrations.hpp"
 #include "base/name.hpp"
 #include "base/result.hpp"
 #include "base/socket_address.hpp"
@@ -68,6 +69,16 @@ class Daemon {
   // Removing what is not there is no error.
   [[nodiscard]] base::Result<void> remove(const std::vector<TxtValue>& values);
   [[nodiscard]] base::Result<void> remove_all(const base::Name& name);
+
+  // Error also: Exists (the name is another registration's), Full (api.max_registrations).
+  [[nodiscard]] base::Result<IssuedRegistration> make_registration(const RegistrationWishes& wishes);
+  // All, in the order of usernames.
+  [[nodiscard]] base::Result<std::vector<ListedRegistration>> registrations();
+  [[nodiscard]] base::Result<ListedRegistration> registration(const std::string& username);
+  // With a new password; the old one is worth nothing from then on.
+  [[nodiscard]] base::Result<IssuedRegistration> rotate_registration(const std::string& username);
+  // With its values.
+  [[nodiscard]] base::Result<void> remove_registration(const std::string& username);
 
  private:
   struct State;

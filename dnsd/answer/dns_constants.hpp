@@ -10,12 +10,21 @@ inline constexpr std::size_t kHeaderLength = 12;
 inline constexpr std::size_t kOptLength = 11;  // without options
 inline constexpr std::uint16_t kMinUdpPayload = 512;
 
+namespace opcode {
+// Where the header has it.
+inline constexpr std::uint16_t kUpdate = 5U << 11U;  // RFC 2136 §1.3
+}  // namespace opcode
+
 namespace rcode {
 inline constexpr std::uint16_t kNoError = 0;
 inline constexpr std::uint16_t kFormErr = 1;
+inline constexpr std::uint16_t kServFail = 2;
 inline constexpr std::uint16_t kNxDomain = 3;
 inline constexpr std::uint16_t kNotImp = 4;
 inline constexpr std::uint16_t kRefused = 5;
+inline constexpr std::uint16_t kYxDomain = 6;  // these three: prerequisites (RFC 2136 §2.2)
+inline constexpr std::uint16_t kYxRrset = 7;
+inline constexpr std::uint16_t kNxRrset = 8;
 inline constexpr std::uint16_t kNotAuth = 9;
 inline constexpr std::uint16_t kBadVers = 16;
 inline constexpr std::uint16_t kBadKey = 17;  // in a TSIG record alone (RFC 8945 §3)

@@ -249,6 +249,21 @@ void count_cookie(const Query& query, Counters& counters) {
   }
 }
 
+// Another opcode than QUERY.
+void route_opcode(Query& query, const AnswerSettings& settings) {
+  if (query.echoed == opcode::kUpdate && settings.defers_signed) {
+    query.fate = Query::Fate::Deferred;
+    return;
+  }
+  set_error(query, rcode::kNotImp);  // RFC 8906 §8.1.4: nothing but the opcode is echoed
+}
+
+// What would be an error is not, or is a signed one, where somebody knows the key.
+void refuse_or_defer(Query& query, std::uint16_t rcode, const AnswerSettings& settings) {
+  if (query.tsig_at == 0 || !settings.defers_signed) return set_error(query, rcode);
+  query.fate = Query::Fate::Deferred;
+}
+
 void refuse_type(Query& query, std::uint16_t rcode, std::uint16_t extended_error) {
   query.extended_error = extended_error;
   set_error(query, rcode);
@@ -327,8 +342,8 @@ void Responder::parse(Query& query, Counters& counters) const {
   std::uint16_t flags = load_u16(packet + 2);
   if ((flags & header::kQr) != 0) return counters.dropped_response.add();
   query.echoed = flags & header::kOpcode;
-  if (query.echoed != 0) return set_error(query, rcode::kNotImp);  // RFC 8906 §8.1.4: nothing else is echoed
-  query.echoed = flags & (header::kRd | header::kCd);              // RFC 1035 §4.1.1, RFC 4035 §3.1.6
+  if (query.echoed != 0) return route_opcode(query, settings());
+  query.echoed = flags & (header::kRd | header::kCd);  // RFC 1035 §4.1.1, RFC 4035 §3.1.6
   std::uint16_t questions = load_u16(packet + 4);
   std::size_t end = kHeaderLength;
   std::uint16_t query_class = 0;
@@ -342,7 +357,8 @@ void Responder::parse(Query& query, Counters& counters) const {
     return set_error(query, rcode::kFormErr);  // RFC 9619: never more than one
   }
   std::uint32_t before = std::uint32_t{load_u16(packet + 6)} + load_u16(packet + 8);
-  RecordReader records(query, end, settings());
+  const AnswerSettings& settings = this->settings();
+  RecordReader records(query, end, settings);
   bool whole = records.read(before, load_u16(packet + 10));
   // IXFR carries the client's SOA in the authority section (RFC 1995 §3); all else has nothing to say before the
   // additional one.
@@ -354,8 +370,8 @@ void Responder::parse(Query& query, Counters& counters) const {
     query.tsig_at = 0;
     return set_error(query, rcode::kFormErr);
   }
-  if (records.opt().version != 0) return set_error(query, rcode::kBadVers);
-  if (query.tsig_at != 0) return set_error(query, rcode::kNotAuth);  // no key is known (RFC 8945 §5.2.1)
+  if (records.opt().version != 0) return refuse_or_defer(query, rcode::kBadVers, settings);
+  if (query.tsig_at != 0) return refuse_or_defer(query, rcode::kNotAuth, settings);  // no key: RFC 8945 §5.2.1
   if (questions == 0) {
     // RFC 7873 §5.4: who asks nothing asks for a cookie, or whether its own is good.
     if (query.cookie_state == CookieState::None) return set_error(query, rcode::kFormErr);

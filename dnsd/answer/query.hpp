@@ -41,9 +41,10 @@ struct Query {
 
   enum class Fate : std::uint8_t {
     Drop,
-    Answer,  // from the zones
-    Chaos,   // about the server itself, in class CH
-    Error,   // `rcode`, without records
+    Deferred,  // another's work (AnswerSettings::defers_signed); the packet is as it came
+    Answer,    // from the zones
+    Chaos,     // about the server itself, in class CH
+    Error,     // `rcode`, without records
   };
   enum Flag : std::uint8_t { Edns = 1, DnssecOk = 2 };
   enum Option : std::uint8_t { Nsid = 1, Expire = 2, TcpKeepalive = 4, ZoneVersion = 8 };

@@ -115,7 +115,7 @@ std::size_t Responder::refuse(Query& query, const AnswerSettings& settings, Coun
 
 std::size_t Responder::compose(Query& query, Counters& counters, Seen& seen) const {
   seen.name = {};
-  if (query.fate == Query::Fate::Drop) return 0;
+  if (query.fate <= Query::Fate::Deferred) return 0;
   const AnswerSettings& settings = this->settings();
   if (query.fate != Query::Fate::Answer) return refuse(query, settings, counters);
   Composer composer(query, opt_room(query));

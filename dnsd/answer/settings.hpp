@@ -23,6 +23,8 @@ struct AnswerSettings {
   std::uint32_t slip = 2;                      // of the limited responses each so many-th goes out cut short; 0 = none
   std::vector<CookieSecret> cookie_secrets{};  // the first signs, all verify; none = cookies are ignored
   std::chrono::milliseconds tcp_idle_timeout{10'000};  // told by the keepalive option (RFC 7828)
+  // There are TSIG keys: dynamic updates and whatever is signed become Fate::Deferred, instead of errors.
+  bool defers_signed = false;
 };
 
 // One secret a line, as 32 hex digits; empty lines and those that begin with # are passed over. Error: Invalid, with

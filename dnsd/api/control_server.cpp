@@ -39,6 +39,7 @@ Response to_http(const ApiResponse& response, unsigned version) {
   out.set(http::field::server, "countersignd");
   out.set(http::field::cache_control, "no-store");
   if (!response.allow.empty()) out.set(http::field::allow, response.allow);
+  if (!response.link.empty()) out.set(http::field::link, response.link);
   // RFC 9110 §8.6: a 204 has no Content-Length, which prepare_payload would write.
   if (response.body.empty()) return out;
   out.set(http::field::content_type, response.content_type);

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/duration.hpp"
+#include "dnsd/api/api_counters.hpp"
+#include "dnsd/api/api_server.hpp"
 
 namespace countersign::dnsd {
 namespace {
@@ -61,6 +63,12 @@ std::string precise_time(base::WallTime time) {
   return text;
 }
 
+json::array addresses_of(const std::vector<base::SocketAddress>& addresses) {
+  json::array texts;
+  for (const base::SocketAddress& address : addresses) texts.emplace_back(address.text());
+  return texts;
+}
+
 std::string compact_name(std::string_view wire) {
   auto name = base::Name::from_wire(base::as_bytes(wire));
   return name ? name->text() : std::string();
@@ -74,23 +82,31 @@ std::string status_document(const DaemonFacts& facts, base::ElapsedTime now, con
   for (const zones::ZoneSnapshot& zone : store.zones)
     zone_list.push_back(
         {{"name", zone.name.text()}, {"serial", zone.serial}, {"names", zone.names}, {"values", zone.values}});
-  json::array listen;
-  for (const base::SocketAddress& address : facts.listen) listen.emplace_back(address.text());
   json::object queries;
   for (const CounterRow& row : kCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   for (const UdpCounterRow& row : kUdpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
   for (const TcpCounterRow& row : kTcpCounterTable) queries[row.name] = facts.counters.sum(row.counter);
+  json::object api{{"listen", addresses_of(facts.api_listen)}};
+  if (facts.api != nullptr) {
+    api["connections"] = facts.api->connections();
+    for (const ApiCounterRow& row : kApiCounterTable) api[row.name] = facts.api->counters().*row.counter;
+  }
+  json::object updates;
+  if (facts.updates != nullptr) {
+    for (const UpdateCounterRow& row : kUpdateCounterTable) updates[row.name] = facts.updates->counters().*row.counter;
+  }
   bool ok = store.store_ok && problem.empty();
   json::object store_state{{"ok", ok}, {"commits", store.commits}, {"prunes", store.prunes}};
   if (!ok) store_state["error"] = problem.empty() ? store.store_error : problem;
   json::object document{{"version", COUNTERSIGN_VERSION},
                         {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(now - facts.started).count()},
                         {"zones", std::move(zone_list)},
-                        {"listen", std::move(listen)},
+                        {"listen", addresses_of(facts.listen)},
                         {"values", store.values},
-                        // Registrations come with the API that makes them.
-                        {"registrations", 0},
+                        {"registrations", store.registrations},
                         {"queries", std::move(queries)},
+                        {"api", std::move(api)},
+                        {"updates", std::move(updates)},
                         {"store", std::move(store_state)}};
   return json::serialize(document);
 }

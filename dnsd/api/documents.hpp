@@ -12,8 +12,11 @@
 
 namespace countersign::dnsd {
 
+class ApiServer;
+class DeferredInbox;
 class SeenStream;
 class TcpServer;
+class UpdateService;
 
 struct ReloadFacts {
   std::uint64_t done = 0;
@@ -30,6 +33,10 @@ struct DaemonFacts {
   CounterSources counters;
   const TcpServer* tcp = nullptr;
   const SeenStream* seen = nullptr;
+  std::vector<base::SocketAddress> api_listen;
+  const ApiServer* api = nullptr;
+  const UpdateService* updates = nullptr;
+  const DeferredInbox* deferred = nullptr;
   ReloadFacts reloads;
 };
 

@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "base/files.hpp"
+#include "dnsd/api/api_counters.hpp"
+#include "dnsd/net/deferred_inbox.hpp"
 #include "dnsd/net/seen_stream.hpp"
 #include "dnsd/net/tcp_server.hpp"
 
@@ -99,6 +101,25 @@ void add_connections(MetricsText& text, const DaemonFacts& facts) {
                 "challenge queries that a stream of seen queries had no room for", facts.seen->lost());
 }
 
+void add_faces(MetricsText& text, const DaemonFacts& facts) {
+  if (facts.api != nullptr) {
+    for (const ApiCounterRow& row : kApiCounterTable)
+      text.single(fmt::format("countersign_api_{}_total", row.name), Type::Counter, row.help,
+                  facts.api->counters().*row.counter);
+    text.single("countersign_api_connections", Type::Gauge, "connections to the public API that are open now",
+                facts.api->connections());
+  }
+  if (facts.updates != nullptr) {
+    for (const UpdateCounterRow& row : kUpdateCounterTable)
+      text.single(fmt::format("countersign_{}_total", row.name), Type::Counter, row.help,
+                  facts.updates->counters().*row.counter);
+  }
+  if (facts.deferred != nullptr)
+    text.single("countersign_deferred_lost_total", Type::Counter,
+                "updates and signed queries over UDP that were dropped because too many waited",
+                facts.deferred->lost());
+}
+
 void add_reloads(MetricsText& text, const ReloadFacts& reloads) {
   text.family("countersign_reloads_total", Type::Counter, "reloads of the configuration, by what became of them");
   text.sample(R"(result="done")", reloads.done);
@@ -119,6 +140,7 @@ void add_store(MetricsText& text, const zones::StoreSnapshot& store) {
   zone_family("countersign_zone_names", "names of the zone that have challenge values now",
               &zones::ZoneSnapshot::names);
   zone_family("countersign_zone_values", "challenge values of the zone now", &zones::ZoneSnapshot::values);
+  text.single("countersign_registrations", Type::Gauge, "registrations of the HTTP API", store.registrations);
   text.single("countersign_store_commits_total", Type::Counter, "transactions that the store has committed",
               store.commits);
   text.single("countersign_store_prunes_total", Type::Counter, "values removed at the end of their lifetime",
@@ -144,6 +166,7 @@ std::string metrics_document(const DaemonFacts& facts, const StoreReport& store)
   add_process(text, facts);
   add_queries(text, facts.counters);
   add_connections(text, facts);
+  add_faces(text, facts);
   add_reloads(text, facts.reloads);
   if (store.snapshot) add_store(text, *store.snapshot);
   add_store_state(text, store);

@@ -12,10 +12,19 @@ namespace countersign::dnsd {
 
 using ValuesResult = base::Result<std::vector<zones::PublishedValue>>;
 
-// Each resumes on `executor`. The publisher outlives the call.
+// Each is submitted at once, and resumes on `executor` when it is awaited there, by its own thread. The publisher outlives the call. A store that does not answer within 10 seconds, because
+// its disk hangs, is Unavailable to whoever waits; what was submitted may still happen.
 [[nodiscard]] asio::awaitable<ValuesResult> submit(asio::any_io_executor executor, zones::Publisher& publisher,
                                                    zones::TxtChange change);
 [[nodiscard]] asio::awaitable<ValuesResult> list(asio::any_io_executor executor, zones::Publisher& publisher,
                                                  std::optional<base::Name> name);
+[[nodiscard]] asio::awaitable<base::Result<zones::UpdateVerdict>> update(asio::any_io_executor executor,
+                                                                         zones::Publisher& publisher,
+                                                                         zones::TxtUpdate update);
+[[nodiscard]] asio::awaitable<base::Result<void>> change_registration(asio::any_io_executor executor,
+                                                                      zones::Publisher& publisher,
+                                                                      zones::RegistrationChange change);
+[[nodiscard]] asio::awaitable<base::Result<std::vector<zones::Registration>>> list_registrations(
+    asio::any_io_executor executor, zones::Publisher& publisher, std::string after, std::size_t limit);
 
 }  // namespace countersign::dnsd

@@ -3,6 +3,7 @@
 // Thread: any, one at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -74,8 +75,8 @@ struct TcpBuffers {
 
 class TcpConversation {
  public:
-  // What it waits for: octets of the client, its taking of answers, or nothing more.
-  enum class Wants : std::uint8_t { Octets, Room, End };
+  // What it waits for: octets of the client, its taking of answers, answers that come later, or nothing more.
+  enum class Wants : std::uint8_t { Octets, Room, Answers, End };
 
   // Where to read; then octets_came() must follow, with 0 when there was nothing.
   [[nodiscard]] base::MutableBytes room(TcpBuffers& buffers) { return input_.room(buffers.input); }
@@ -92,7 +93,7 @@ class TcpConversation {
   [[nodiscard]] Wants client_finished() {
     input_.settle();
     finished_ = true;
-    return unsent_.empty() ? Wants::End : Wants::Room;
+    return unsent_.empty() ? idle_wants() : Wants::Room;
   }
   // There may be room for what was not taken before.
   template <class Peer>
@@ -100,6 +101,13 @@ class TcpConversation {
     return send_unsent(peer) ? go_on(buffers, peer) : wants_;
   }
 
+  // A query's answer comes later, by answer_came(), in any order (RFC 7766 §7).
+  void expect_answer() { ++expected_; }
+  // `answer` may be empty: there will be none.
+  template <class Peer>
+  [[nodiscard]] Wants answer_came(base::Bytes answer, Peer& peer);
+
+  [[nodiscard]] std::size_t expected() const { return expected_; }
   [[nodiscard]] bool is_sending() const { return !unsent_.empty(); }
   // Ended because of a message too short to be one.
   [[nodiscard]] bool is_malformed() const { return malformed_; }
@@ -111,11 +119,17 @@ class TcpConversation {
   [[nodiscard]] Wants go_on(TcpBuffers& buffers, Peer& peer);
   template <class Peer>
   [[nodiscard]] bool send_unsent(Peer& peer);
+  // With nothing unsent.
+  [[nodiscard]] Wants idle_wants() const {
+    if (!finished_) return Wants::Octets;
+    return expected_ > 0 ? Wants::Answers : Wants::End;
+  }
   void keep_unsent(base::Bytes rest) { unsent_.assign(rest.begin(), rest.end()); }
 
   TcpInput input_;
   std::vector<std::byte> unsent_;
   std::size_t sent_ = 0;  // octets of unsent_ that have been taken
+  std::size_t expected_ = 0;
   Wants wants_ = Wants::Octets;
   bool finished_ = false;
   bool malformed_ = false;
@@ -139,7 +153,7 @@ TcpConversation::Wants TcpConversation::go_on(TcpBuffers& buffers, Peer& peer) {
     buffers.output.clear();
     TcpInput::Next next = answer_waiting(input_, buffers.output, peer);
     if (next == TcpInput::Next::Malformed) finished_ = malformed_ = true;
-    wants_ = finished_ ? Wants::End : Wants::Octets;
+    wants_ = idle_wants();
     if (base::Bytes answers = buffers.output.octets(); !answers.empty()) {
       std::optional<std::size_t> taken = peer.write(answers);
       if (!taken) {
@@ -167,6 +181,22 @@ bool TcpConversation::send_unsent(Peer& peer) {
   std::vector<std::byte>().swap(unsent_);  // with its memory: clear() keeps that
   sent_ = 0;
   return true;
+}
+
+template <class Peer>
+TcpConversation::Wants TcpConversation::answer_came(base::Bytes answer, Peer& peer) {
+  --expected_;
+  bool waits = is_sending();
+  if (!answer.empty()) {
+    std::size_t before = unsent_.size();
+    unsent_.resize(before + kTcpPrefix + answer.size());
+    base::store_u16(unsent_.data() + before, static_cast<std::uint16_t>(answer.size()));
+    std::copy(answer.begin(), answer.end(), unsent_.begin() + static_cast<std::ptrdiff_t>(before + kTcpPrefix));
+  }
+  // What is unsent goes first, when the client takes it.
+  if (waits) return wants_ = Wants::Room;
+  if (!answer.empty() && !send_unsent(peer)) return wants_;
+  return wants_ = idle_wants();
 }
 
 }  // namespace countersign::dnsd

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 
 #include "base/files.hpp"
 #include "base/log.hpp"
+#include "dnsd/answer/dns_constants.hpp"
 #include "dnsd/net/moment.hpp"
 
 namespace countersign::dnsd {
@@ -32,6 +34,10 @@ constexpr unsigned kThrowAwayReads = 16;
 constexpr int kSweepsPerTimeout = 16;
 constexpr std::chrono::milliseconds kSweepAtLeastEvery{1000};
 constexpr std::chrono::milliseconds kSweepAtMostEvery{5};
+// Messages of one session whose answers come later. One that asks more is told that we are busy.
+constexpr std::size_t kMaxExpected = 64;
+// Longer than the longest wait for the store.
+constexpr std::chrono::seconds kExpectAnswers{30};
 // What the kernel keeps of answers that a client does not take. Its own bound is megabytes a connection.
 constexpr int kUnsentInKernel = 131072;
 
@@ -51,6 +57,21 @@ std::uint64_t session_mark(const TcpSession& session) {
   return reinterpret_cast<std::uintptr_t>(&session);
 }
 
+std::uint32_t events_for(Wants wants) {
+  if (wants == Wants::Room) return EPOLLOUT;
+  // The client's end of stream would be reported for ever; a broken connection is reported without being asked for.
+  return wants == Wants::Octets ? EPOLLIN : 0U;
+}
+
+// SERVFAIL: nothing but the header, since what follows has not been looked at.
+std::size_t write_busy(base::Bytes query, base::MutableBytes place) {
+  std::fill_n(place.begin(), kHeaderLength, std::byte{0});
+  std::copy_n(query.begin(), 2, place.begin());
+  std::uint16_t opcode = base::load_u16(query.data() + 2) & header::kOpcode;
+  base::store_u16(place.data() + 2, header::kQr | opcode | rcode::kServFail);
+  return kHeaderLength;
+}
+
 base::Error cannot_wait(int reason) {
   return {base::ErrorCode::Io, "cannot wait for TCP connections: " + base::system_reason(reason)};
 }
@@ -60,7 +81,7 @@ base::Error cannot_wait(int reason) {
 // A session as its conversation sees it.
 class TcpServer::Peer {
  public:
-  Peer(TcpServer& server, const TcpSession& session) : server_(server), session_(session), scope_(server.reader_) {}
+  Peer(TcpServer& server, TcpSession& session) : server_(server), session_(session), scope_(server.reader_) {}
 
   std::size_t answer(base::Bytes query, base::MutableBytes place) {
     std::size_t length = server_.answer(session_, query, place);
@@ -77,7 +98,7 @@ class TcpServer::Peer {
 
  private:
   TcpServer& server_;
-  const TcpSession& session_;
+  TcpSession& session_;
   zones::ReadScope scope_;  // once for all queries of a step
   bool answered_ = false;
 };
@@ -143,11 +164,16 @@ void TcpServer::serve_event(std::uint64_t data) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): session_mark() made it from one
   TcpSession& session = *reinterpret_cast<TcpSession*>(static_cast<std::uintptr_t>(data));
   if (!session.socket) return;
-  // Broken connections show in either.
-  if (session.sending)
-    write_to(session);
-  else
-    read_from(session);
+  // Broken connections show in all of them.
+  switch (session.waits_for) {
+    case Wants::Octets:
+      return read_from(session);
+    case Wants::Room:
+      return write_to(session);
+    case Wants::Answers:
+    case Wants::End:
+      return end(session, nullptr);  // nothing else is watched for
+  }
 }
 
 void TcpServer::accept_waiting(int listener) {
@@ -217,7 +243,7 @@ void TcpServer::read_from(TcpSession& session) {
     std::size_t count = got > 0 ? static_cast<std::size_t>(got) : 0;
     Wants wants = session.conversation.octets_came(buffers_, count, peer);
     // At the end all that has arrived is answered; a read that was not full was the last.
-    if (stopping_ && wants == Wants::Octets && count < room.size()) wants = Wants::End;
+    if (stopping_ && wants == Wants::Octets && count < room.size()) wants = session.conversation.client_finished();
     take_step(session, peer, wants);
   } else {
     take_step(session, peer, got == 0 ? session.conversation.client_finished() : Wants::End);
@@ -232,7 +258,7 @@ void TcpServer::write_to(TcpSession& session) {
     if (was_sending && !session.conversation.is_sending() && wants != Wants::End) sessions_.progressed(session, now_);
     take_step(session, peer, wants);
   }
-  if (stopping_ && session.socket && !session.sending) read_from(session);
+  if (stopping_ && session.socket && session.waits_for == Wants::Octets) read_from(session);
 }
 
 void TcpServer::take_step(TcpSession& session, const Peer& peer, Wants wants) {
@@ -242,11 +268,9 @@ void TcpServer::take_step(TcpSession& session, const Peer& peer, Wants wants) {
     if (malformed) throw_away_input(session);
     return end(session, malformed ? &tcp_counters_.refused_short : nullptr);
   }
-  bool sending = wants == Wants::Room;
-  if (sending != session.sending) {
-    session.sending = sending;
-    watch(epoll_.native_handle(), EPOLL_CTL_MOD, session.socket.get(), sending ? EPOLLOUT : EPOLLIN,
-          session_mark(session));
+  if (wants != session.waits_for) {
+    session.waits_for = wants;
+    watch(epoll_.native_handle(), EPOLL_CTL_MOD, session.socket.get(), events_for(wants), session_mark(session));
   }
   sessions_.count_kept(session);
   while (TcpSession* keeping = sessions_.keeping_too_much()) end(*keeping, &tcp_counters_.closed_for_memory);
@@ -261,6 +285,7 @@ void TcpServer::throw_away_input(const TcpSession& session) {
 
 void TcpServer::end(TcpSession& session, base::Counter* reason) {
   if (reason != nullptr) reason->add();
+  if (session.conversation.expected() > 0) expecting_.erase(session.number);
   sessions_.close(session);
 }
 
@@ -286,7 +311,7 @@ void TcpServer::stop() {
   stopping_ = true;
   listeners_.clear();
   sessions_.for_each([this](TcpSession& session) {
-    if (!session.sending) read_from(session);
+    if (session.waits_for == Wants::Octets) read_from(session);
   });
   sessions_.bury();
   end_if_drained();
@@ -306,7 +331,12 @@ void TcpServer::start_sweeping() {
 void TcpServer::sweep() {
   now_ = std::chrono::steady_clock::now();
   sweeping_ = false;
-  while (TcpSession* session = sessions_.expired(now_)) end(*session, &tcp_counters_.closed_idle);
+  while (TcpSession* session = sessions_.expired(now_)) {
+    if (session->conversation.expected() > 0 && now_ - session->expects_since < kExpectAnswers)
+      sessions_.progressed(*session, now_);  // it is not the client who is slow
+    else
+      end(*session, &tcp_counters_.closed_idle);
+  }
   sessions_.bury();
   if (!accepting_ && !stopping_) {
     accepting_ = true;
@@ -322,7 +352,7 @@ void TcpServer::end_if_drained() {
   sweeper_.cancel();
 }
 
-std::size_t TcpServer::answer(const TcpSession& session, base::Bytes query, base::MutableBytes place) {
+std::size_t TcpServer::answer(TcpSession& session, base::Bytes query, base::MutableBytes place) {
   std::memcpy(place.data(), query.data(), query.size());
   query_.packet = place.data();
   query_.capacity = place.size();
@@ -331,8 +361,71 @@ std::size_t TcpServer::answer(const TcpSession& session, base::Bytes query, base
   query_.client = reinterpret_cast<const sockaddr*>(&session.client);
   Seen seen;
   std::size_t length = responder_.respond(query_, counters_, seen);
+  if (length == 0 && query_.fate == Query::Fate::Deferred) return defer(session, query, place);
   if (!seen.name.empty() && seen_.wanted()) seen_.push(query_.client, session.client_length, Transport::Tcp, seen);
   return length;
+}
+
+// One message on its way through the handler.
+struct TcpServer::Deferral {
+  bool handed_over = false;  // the handler has returned
+  bool answered = false;
+  std::string answer;
+};
+
+// An answer that the handler has at once goes the way of all others.
+std::size_t TcpServer::defer(TcpSession& session, base::Bytes query, base::MutableBytes place) {
+  if (!deferred_handler_ || deferring_) return 0;
+  if (session.conversation.expected() >= kMaxExpected) return write_busy(query, place);
+  std::uint64_t number = session.conversation.expected() > 0 ? session.number : ++last_number_;
+  auto deferral = std::make_shared<Deferral>();
+  auto send = [weak = std::weak_ptr(self_), number, deferral](std::string answer) {
+    auto self = weak.lock();
+    if (!self || deferral->answered) return;
+    deferral->answered = true;
+    if (answer.size() > kTcpMaxMessage) answer.clear();
+    if (deferral->handed_over)
+      (*self)->deliver(number, std::move(answer));
+    else
+      deferral->answer = std::move(answer);
+  };
+  deferring_ = true;
+  deferred_handler_(query, base::SocketAddress::from(query_.client, session.client_length), std::move(send));
+  deferring_ = false;
+  deferral->handed_over = true;
+  if (deferral->answered) {
+    std::memcpy(place.data(), deferral->answer.data(), deferral->answer.size());
+    return deferral->answer.size();
+  }
+  session.number = number;
+  session.expects_since = now_;
+  session.conversation.expect_answer();
+  expecting_[number] = &session;
+  sessions_.progressed(session, now_);
+  return 0;
+}
+
+void TcpServer::deliver(std::uint64_t number, std::string answer) {
+  if (deferring_) {
+    // In the middle of another session's step: the handler answers an older message.
+    asio::post(epoll_.get_executor(), [weak = std::weak_ptr(self_), number, answer = std::move(answer)]() mutable {
+      if (auto self = weak.lock()) (*self)->deliver(number, std::move(answer));
+    });
+    return;
+  }
+  auto found = expecting_.find(number);
+  if (found == expecting_.end()) return;
+  TcpSession& session = *found->second;
+  now_ = std::chrono::steady_clock::now();
+  {
+    Peer peer(*this, session);
+    Wants wants = session.conversation.answer_came(base::as_bytes(answer), peer);
+    if (session.conversation.expected() == 0) expecting_.erase(found);
+    if (!answer.empty()) sessions_.progressed(session, now_);
+    take_step(session, peer, wants);
+  }
+  sessions_.bury();
+  end_if_drained();
 }
 
 }  // namespace countersign::dnsd

@@ -7,9 +7,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.hpp"
+#include "base/socket_address.hpp"
 #include "dnsd/answer/responder.hpp"
 #include "dnsd/net/asio.hpp"
 #include "dnsd/net/seen_ring.hpp"
@@ -31,6 +36,12 @@ class TcpServer {
   [[nodiscard]] base::Result<void> serve(base::Descriptor socket);
   // From now on; what is beyond them is closed, the longest idle first.
   void set_limits(TcpLimits limits);
+  // What becomes of queries that the responder defers; they get no answer without it. `message` lasts until the handler
+  // returns. It calls `send` once, then or later, on this thread, with nothing to say there is no answer; the session
+  // may be gone by then, and this server.
+  using DeferredHandler =
+      std::function<void(base::Bytes message, const base::SocketAddress& client, std::function<void(std::string)> send)>;
+  void set_deferred_handler(DeferredHandler handler) { deferred_handler_ = std::move(handler); }
   // No new connections. What has arrived is answered and answers on their way are finished; then all are closed.
   void stop();
 
@@ -60,11 +71,18 @@ class TcpServer {
   void sweep();
   void end_if_drained();
 
-  [[nodiscard]] std::size_t answer(const TcpSession& session, base::Bytes query, base::MutableBytes place);
+  [[nodiscard]] std::size_t answer(TcpSession& session, base::Bytes query, base::MutableBytes place);
+  struct Deferral;
+  [[nodiscard]] std::size_t defer(TcpSession& session, base::Bytes query, base::MutableBytes place);
+  void deliver(std::uint64_t number, std::string answer);
 
   const Responder& responder_;
   zones::Epochs::Reader& reader_;
   TcpSessions sessions_;
+  DeferredHandler deferred_handler_;
+  std::unordered_map<std::uint64_t, TcpSession*> expecting_;  // by number: those that expect answers
+  std::uint64_t last_number_ = 0;
+  bool deferring_ = false;  // the handler runs
   asio::posix::stream_descriptor epoll_;
   asio::steady_timer sweeper_;
   std::vector<base::Descriptor> listeners_;
@@ -78,6 +96,8 @@ class TcpServer {
   Counters counters_;
   TcpCounters tcp_counters_;
   SeenRing seen_;
+  // For answers that come when this server is gone. Asked only on its thread.
+  std::shared_ptr<TcpServer*> self_ = std::make_shared<TcpServer*>(this);
 };
 
 }  // namespace countersign::dnsd

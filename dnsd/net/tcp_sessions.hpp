@@ -34,7 +34,9 @@ struct TcpSession {
   TcpConversation conversation;
   std::size_t kept = 0;  // octets of conversation that count
   bool asked = false;    // at least one whole query
-  bool sending = false;  // what epoll watches for
+  TcpConversation::Wants waits_for = TcpConversation::Wants::Octets;  // what epoll watches for
+  std::uint64_t number = 0;                                           // while answers are expected
+  std::chrono::steady_clock::time_point expects_since;                // the last of them
   TcpClient* from = nullptr;
   Hook in_order, in_client, in_keeping;
 };

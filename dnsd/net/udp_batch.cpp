@@ -88,10 +88,12 @@ void UdpBatch::answer(const Responder& responder, Counters& counters, SeenRing* 
   }
 }
 
-void UdpBatch::send(int fd, UdpCounters& counters) {
+std::size_t UdpBatch::send(int fd, UdpCounters& counters, DeferredRing& deferred) {
   std::size_t at = 0;
+  std::size_t count = 0;
   while (at < used_) {
     if (buffers_[at].iov_len == 0) {
+      if (queries_[at].fate == Query::Fate::Deferred && defer(fd, at, deferred)) ++count;
       ++at;
       continue;
     }
@@ -99,6 +101,26 @@ void UdpBatch::send(int fd, UdpCounters& counters) {
     while (end < used_ && buffers_[end].iov_len != 0) ++end;
     at = send_run(fd, at, end, counters);
   }
+  return count;
+}
+
+bool UdpBatch::defer(int fd, std::size_t slot, DeferredRing& deferred) const {
+  static_assert(kSlotSize <= DeferredDatagram::kMaxSize);
+  const msghdr& message = messages_[slot].msg_hdr;
+  base::Bytes octets(queries_[slot].packet, queries_[slot].length);
+  if (message.msg_controllen > DatagramOrigin::kMaxControl) return false;
+  DeferredDatagram* datagram = deferred.reserve();
+  if (datagram == nullptr) return false;
+  DatagramOrigin& origin = datagram->origin;
+  origin.socket = fd;
+  origin.client = clients_[slot];
+  origin.client_length = message.msg_namelen;
+  origin.control_length = static_cast<std::uint16_t>(message.msg_controllen);
+  std::memcpy(origin.control.data(), controls_[slot].octets.data(), message.msg_controllen);
+  datagram->length = static_cast<std::uint16_t>(octets.size());
+  std::memcpy(datagram->octets.data(), octets.data(), octets.size());
+  deferred.commit();
+  return true;
 }
 
 std::size_t UdpBatch::send_run(int fd, std::size_t begin, std::size_t end, UdpCounters& counters) {

@@ -12,6 +12,7 @@
 
 #include "base/counters.hpp"
 #include "dnsd/answer/responder.hpp"
+#include "dnsd/net/deferred.hpp"
 #include "dnsd/net/seen_ring.hpp"
 
 namespace countersign::dnsd {
@@ -38,8 +39,8 @@ class UdpBatch {
   [[nodiscard]] std::size_t receive(int fd, UdpCounters& counters);
   // All that were received. `ring` may be null: nobody listens.
   void answer(const Responder& responder, Counters& counters, SeenRing* ring);
-  // An answer of no octets is not sent.
-  void send(int fd, UdpCounters& counters);
+  // An answer of no octets is not sent. What the responder deferred goes into `deferred`; returns how many of them.
+  [[nodiscard]] std::size_t send(int fd, UdpCounters& counters, DeferredRing& deferred);
 
  private:
   // Slots exactly a page apart would all fall into the same few sets of the first-level cache.
@@ -50,6 +51,7 @@ class UdpBatch {
     std::array<std::byte, kControlSize> octets;
   };
 
+  [[nodiscard]] bool defer(int fd, std::size_t slot, DeferredRing& deferred) const;
   [[nodiscard]] std::size_t send_run(int fd, std::size_t begin, std::size_t end, UdpCounters& counters);
 
   std::size_t used_ = 0;

@@ -33,6 +33,11 @@ UdpWorker::~UdpWorker() {
   join();
 }
 
+void UdpWorker::defer_to(DeferredInbox& inbox) {
+  inbox.add(deferred_);
+  inbox_ = &inbox;
+}
+
 base::Result<void> UdpWorker::start() {
   wake_ = base::Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_) return base::fail(ErrorCode::Io, "cannot start a UDP worker: {}", base::system_reason(errno));
@@ -81,7 +86,8 @@ bool UdpWorker::serve_all() {
     any = true;
     reader_.online();
     batch_.answer(responder_, counters_, seen_.wanted() ? &seen_ : nullptr);
-    batch_.send(socket.get(), udp_counters_);
+    std::size_t deferred = batch_.send(socket.get(), udp_counters_, deferred_);
+    if (deferred > 0 && inbox_ != nullptr) inbox_->wake();
   }
   return any;
 }

@@ -10,6 +10,7 @@
 
 #include "base/descriptor.hpp"
 #include "base/result.hpp"
+#include "dnsd/net/deferred_inbox.hpp"
 #include "dnsd/net/udp_batch.hpp"
 
 namespace countersign::dnsd {
@@ -23,6 +24,8 @@ class UdpWorker {
   UdpWorker(const UdpWorker&) = delete;
   UdpWorker& operator=(const UdpWorker&) = delete;
 
+  // Before start(): where deferred messages go; without it they are dropped. `inbox` lives as long as the worker runs.
+  void defer_to(DeferredInbox& inbox);
   // Error: Io, when the system gives no thread or event descriptor.
   [[nodiscard]] base::Result<void> start();
   // Answers what has arrived and ends; join() waits for that.
@@ -47,6 +50,8 @@ class UdpWorker {
   std::atomic<bool> stopping_{false};
   std::thread thread_;
   UdpBatch batch_;
+  DeferredRing deferred_;
+  DeferredInbox* inbox_ = nullptr;
   SeenRing seen_;
   alignas(64) Counters counters_;
   UdpCounters udp_counters_;

@@ -104,7 +104,7 @@ struct Server {
     if (!problems.empty()) give_up(problems.front().text);
     built_in = seconds() - start;
     start = seconds();
-    auto opened = zones::Publisher::open(folder, config, std::move(built), table, clock);
+    auto opened = zones::Publisher::open(folder, config, std::move(built), table, registry, clock);
     if (!opened) give_up(opened.error().message);
     publisher = std::move(*opened);
     opened_in = seconds() - start;
@@ -118,6 +118,7 @@ struct Server {
   base::SystemClock clock;
   zones::Epochs epochs;
   zones::NameTable table{epochs};
+  zones::Registry registry;
   std::unique_ptr<zones::Publisher> publisher;
   double built_in = 0;
   double opened_in = 0;

@@ -13,6 +13,9 @@ from processes import FixtureError, find_program
 PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 
 
+_CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+
 def openssl(*arguments, text=None):
     result = subprocess.run([find_program("openssl", "openssl"), *arguments], input=text, capture_output=True, text=True, check=False)
     if result.returncode != 0:
@@ -42,17 +45,22 @@ def newest_pebble():
     return list(found_pebbles().items())[-1]
 
 
-def make_server_certificate(scene, address):
-    """A CA and a certificate for the CA's own HTTPS on `address`; returns the paths (bundle, certificate, key)."""
-    bundle, ca_key = scene.path("https-ca.pem"), scene.path("https-ca.key")
-    key, request, certificate = scene.path("https.key"), scene.path("https.csr"), scene.path("https.pem")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *curve, "-keyout", ca_key, "-out", bundle, "-days", "2", "-subj", "/CN=little Internet HTTPS CA",
+def make_https_ca(scene):
+    """A small CA for HTTPS in the little Internet; returns the path of its certificate."""
+    bundle, key = scene.path("https-ca.pem"), scene.path("https-ca.key")
+    openssl("req", "-x509", *_CURVE, "-keyout", key, "-out", bundle, "-days", "2", "-subj", "/CN=little Internet HTTPS CA",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    openssl("req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=little Internet CA server")
-    extensions = scene.write("https.ext", f"subjectAltName=IP:{address},DNS:localhost\nextendedKeyUsage=serverAuth\n")
+    return bundle
+
+
+def make_server_certificate(scene, address, name="https"):
+    """A certificate of that CA for a server on `address`; returns the paths (certificate, key)."""
+    bundle, ca_key = scene.path("https-ca.pem"), scene.path("https-ca.key")
+    key, request, certificate = scene.path(f"{name}.key"), scene.path(f"{name}.csr"), scene.path(f"{name}.pem")
+    openssl("req", *_CURVE, "-keyout", key, "-out", request, "-subj", f"/CN=little Internet server {name}")
+    extensions = scene.write(f"{name}.ext", f"subjectAltName=IP:{address},DNS:localhost\nextendedKeyUsage=serverAuth\n")
     openssl("x509", "-req", "-in", request, "-CA", bundle, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate)
-    return bundle, certificate, key
+    return certificate, key
 
 
 class Pebble:
@@ -61,7 +69,8 @@ class Pebble:
     def __init__(self, scene, address, resolver, *, pebble=None, environment=None, retry_after=0, strict=False, config=None, name="pebble"):
         self.version, program = pebble or newest_pebble()
         self.address, self.port = address, 14000
-        self.bundle, self.certificate, self.private_key = make_server_certificate(scene, address)
+        self.bundle = make_https_ca(scene)
+        self.certificate, self.private_key = make_server_certificate(scene, address)
         settings = {
             "listenAddress": f"{address}:{self.port}", "managementListenAddress": f"{address}:15000",
             "certificate": self.certificate, "privateKey": self.private_key, "httpPort": 5002, "tlsPort": 5001,

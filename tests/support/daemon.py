@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import socket
 import threading
 import urllib.parse
@@ -12,7 +13,8 @@ import urllib.parse
 import dns_wire
 import zone_files
 from isolation import can_drop_to
-from processes import FixtureError
+from processes import FixtureError, wait_until
+from updates import UpdateKey
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -145,10 +147,14 @@ class Countersignd:
     """
     The daemon with a configuration of its own. `restart()` and `kill()` are what the durability tests need.
     `dns` holds further lines of the [dns] table.
+    `api`: lines of an [api] table that listens on port API_PORT of `address`, unless they say where; or a function of (scene, address) that
+    returns them. `keys`: (name, allowed patterns) or (name, allowed patterns, algorithm) of each TSIG key; `keys[name]` of this object has them.
     `state_mount` mounts a small tmpfs of that size over the state folder, in a private mount namespace: `seen(path)` is a path as the daemon sees it.
     """
 
-    def __init__(self, scene, address, *, zones, acme="", listen=None, name="countersignd", state_mount="", challenge="", dns=""):
+    API_PORT = 8053
+
+    def __init__(self, scene, address, *, zones, acme="", listen=None, name="countersignd", state_mount="", challenge="", dns="", api=None, keys=(), run=True):
         self.scene, self.address, self.name = scene, address, name
         self.program = built_program("countersignd", "dnsd")
         folder = name
@@ -158,26 +164,48 @@ class Countersignd:
         if state_mount:
             os.makedirs(self.state)
         self.user = "nobody" if can_drop_to(pwd.getpwnam("nobody").pw_uid) else ""
-        listen = listen or [f"{address}:53"]
-        self.config = scene.write(f"{folder}/countersign.toml", f"""\
+        self._listen, self._dns, self._zones, self._acme, self._challenge = listen or [f"{address}:53"], dns, zones, acme, challenge
+        self.keys = {entry[0]: UpdateKey(scene, *entry) for entry in keys}
+        self._api = api(scene, address) if callable(api) else api
+        self.config = scene.path(folder, "countersign.toml")
+        self.write_config()
+        self._mount = state_mount
+        self.control = Control(self.socket)
+        self.child = None
+        if run:
+            self.start()
+
+    def write_config(self, **changed):
+        """The configuration file, with other lines than at the start where `changed` has them: api, dns, challenge, keys."""
+        api = changed.get("api", self._api)
+        if api is not None:
+            listen = "" if re.search(r"^listen\b", api, re.MULTILINE) else f'listen = ["{self.address}:{self.API_PORT}"]\n'
+            api = f"[api]\n{listen}{api}\n"
+        keys = changed.get("keys", self.keys)
+        self.scene.write(f"{self.name}/countersign.toml", f"""\
 state_dir = "{self.state}"
 control_socket = "{self.socket}"
 user = "{self.user}"
 log_level = "info"
 
 [dns]
-listen = {json.dumps(listen)}
+listen = {json.dumps(self._listen)}
 workers = 1
-{dns}
+{changed.get("dns", self._dns)}
 
-{challenge}
-{zones}
-{acme}
+{changed.get("challenge", self._challenge)}
+{self._zones}
+{api or ""}
+{"".join(key.table() for key in keys.values())}
+{self._acme}
 """)
-        self._mount = state_mount
-        self.control = Control(self.socket)
-        self.child = None
-        self.start()
+
+    def reload(self, timeout=10.0, **changed):
+        """SIGHUP with a changed configuration; returns when the daemon says that it has taken it (or not)."""
+        self.write_config(**changed)
+        said = len(self.child.log())
+        self.child.send(signal.SIGHUP)
+        return wait_until(lambda: re.search(r"reload.*", self.child.log()[said:]), "the daemon says how its reload went", timeout).group(0)
 
     def start(self):
         command = [self.program, "--config", self.config]

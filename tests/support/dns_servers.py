@@ -1,9 +1,7 @@
 """The DNS servers of the little Internet: NSD as the parent, unbound as the CA's resolver, BIND as a responder for other clients."""
 
-import base64
 import os
 import re
-import secrets
 import subprocess
 import sys
 
@@ -11,6 +9,7 @@ import dns_wire
 import zone_files
 from isolation import isolated
 from processes import FixtureError, find_program
+from updates import UpdateKey
 
 
 def start_nsd(scene, name, address, zones, options=()):
@@ -115,19 +114,15 @@ def _answers_recursively(address):
 class Bind:
     """BIND as the responder of auth.example.test, open to RFC 2136 updates under a TSIG key: what lego, uacme and dehydrated publish in."""
 
-    KEY_NAME = "peers"
-
     def __init__(self, scene, address):
         # BIND listens only on addresses that an interface has; the others of 127.0.0.0/8 it does not see.
         if not isolated():
             raise FixtureError("BIND needs an address added to lo, so this runs in a network namespace only; call isolation.isolate() first")
         subprocess.run([find_program("ip", "iproute2"), "addr", "add", f"{address}/32", "dev", "lo"], check=True)
-        self.secret = base64.b64encode(secrets.token_bytes(32)).decode()
-        self.key_file = scene.write(
-            "bind/peers.key", f'key "{self.KEY_NAME}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};\n', mode=0o600)
+        self.key = UpdateKey(scene, "peers", [])
         zone = scene.write("bind/auth.zone", zone_files.responder_zone(address))
         config = scene.write("bind/named.conf", f"""
-include "{self.key_file}";
+include "{self.key.file}";
 options {{
     directory "{scene.path('bind')}";
     pid-file none;
@@ -140,7 +135,7 @@ options {{
     minimal-responses yes;
 }};
 controls {{ }};
-zone "{zone_files.ZONE}" {{ type primary; file "{zone}"; allow-update {{ key "{self.KEY_NAME}"; }}; }};
+zone "{zone_files.ZONE}" {{ type primary; file "{zone}"; allow-update {{ key "{self.key.name}"; }}; }};
 """)
         self.address = address
         self.child = scene.start("named", [find_program("named", "bind9"), "-g", "-n", "1", "-c", config])

@@ -18,10 +18,12 @@ import time
 
 import authority
 import dns_servers
+import dns_wire
 import zone_files
+from api_client import Account, Api
 from daemon import Countersignd, built_program, zone_tables
 from isolation import AddressBlock, isolate_if_needed
-from processes import FixtureError, Scene, stop_on_signals
+from processes import FixtureError, Scene, stop_on_signals, wait_until
 
 
 class Run:
@@ -47,7 +49,7 @@ class Run:
 class LittleInternet:
     """
     Options: responder "countersignd" or "bind"; pebble (version, path); pebble_environment, retry_after and further pebble_options for the CA; hold_back seconds that each
-    TXT question of the CA is held back; names, how many numbered ones there are; minimise for the resolver's QNAME minimisation; state_mount, challenge and daemon_listen for countersignd.
+    TXT question of the CA is held back; names, how many numbered ones there are; minimise for the resolver's QNAME minimisation; state_mount, challenge, api, keys and more_addresses for countersignd.
     """
 
     def __init__(self, *, responder="countersignd", pebble=None, pebble_environment=None, retry_after=0, pebble_options=None, hold_back=0.0, minimise=False,
@@ -74,8 +76,8 @@ class LittleInternet:
             raise
 
     def _start_dns(self, minimise, hold_back, names):
-        zone = zone_files.parent_zone(self.parent, self.responder, self.stale, self.dead, names)
-        signed, anchor = zone_files.sign(self.scene, zone)
+        self._zone = zone_files.parent_zone(self.parent, self.responder, self.stale, self.dead, names)
+        signed, anchor = zone_files.sign(self.scene, self._zone)
         self.nsd = dns_servers.start_nsd(self.scene, "nsd", self.parent, {zone_files.PARENT: signed})
         stale = self.scene.write("stale.zone", zone_files.stale_zone(self.responder, self.stale))
         dns_servers.start_nsd(self.scene, "nsd-stale", self.stale, {zone_files.HALF_ZONE: stale})
@@ -87,6 +89,28 @@ class LittleInternet:
         zones = zone_tables(self.responder, self.stale, self.dead)
         listen = [f"{address}:53" for address in [self.responder, *options.pop("more_addresses", [])]]
         self.daemon = Countersignd(self.scene, self.responder, zones=zones, acme=self.acme_table(), listen=listen, **options)
+
+    def delegate(self, name, target):
+        """What a domain's owner does by hand: `_acme-challenge.NAME CNAME TARGET` in the parent zone, which is signed and served anew."""
+        owner = f"_acme-challenge.{name}."
+        self._zone += f"{owner} CNAME {target.rstrip('.')}.\n"
+        zone_files.sign(self.scene, self._zone)
+        self.nsd.send(signal.SIGHUP)
+
+        def there():
+            answer = dns_wire.ask(self.resolver, owner, "CNAME", recurse=True, timeout=3)
+            return [record.value.lower().rstrip(".") for record in answer.answers if record.type == "CNAME"] == [target.lower().rstrip(".")]
+
+        wait_until(there, f"the parent zone serves {owner} CNAME {target}")
+
+    @property
+    def update_key(self):
+        """The TSIG key of the responder that clients of RFC 2136 are given."""
+        return self.bind.key if self.bind else next(iter(self.daemon.keys.values()))
+
+    @property
+    def api_url(self):
+        return f"http://{self.responder}:{self.daemon.API_PORT}"
 
     def acme_table(self, ca=None):
         return (
@@ -147,6 +171,16 @@ class LittleInternet:
 
     def issue(self, *names, timeout=60.0, **options):
         return self.run("issue", "--json", *names, timeout=timeout, **options)
+
+    def register(self, *arguments):
+        """The account that `countersign register ARGUMENTS...` makes, as a client of acme-dns keeps it."""
+        run = self.run("register", "--format", "acme-dns", *arguments)
+        if run.code != 0:
+            raise AssertionError(str(run))
+        return Account(run.json())
+
+    def api(self, **options):
+        return Api(self.responder, self.daemon.API_PORT, **options)
 
     def live(self, certificate, file=""):
         folder = os.path.join(self.daemon.state, "acme", "live", certificate)

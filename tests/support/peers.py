@@ -1,5 +1,5 @@
 """
-Other ACME clients of Debian, publishing into BIND by RFC 2136: what countersign is measured beside, and what the fixture is proved with.
+Other ACME clients of Debian, publishing by RFC 2136, into BIND or into countersignd: what countersign is measured beside, and what has to work with it.
 Each is set up as its documentation says, with the fastest settings that it has for this job: P-256 keys, no fixed waits that can be turned off.
 """
 
@@ -12,7 +12,7 @@ import zone_files
 from processes import FixtureError, find_program
 
 _UPDATE = """\
-update() { # VERB NAME VALUE: one change in BIND; TTL 0
+update() { # VERB NAME VALUE: one change; TTL 0
     name=${2#\\*.}
     case $1 in
         add) change="update add $name.$ZONE. 0 TXT \\"$3\\"" ;;
@@ -48,7 +48,8 @@ class Peer:
     def __init__(self, net):
         self.net, self.scene = net, net.scene
         self.program = find_program(self.name, self.package)
-        self.folder = self.scene.path(f"peer-{self.name}")
+        # Two of one program have nothing in common.
+        self.folder = self.scene.path(f"peer-{type(self).__name__.lower()}")
         os.makedirs(self.folder, exist_ok=True)
         # Clients that know only the system's trust and the system's resolver get ours in a mount namespace of their own.
         self._trust = self.scene.path("trust.pem")
@@ -57,10 +58,15 @@ class Peer:
             bundle.write(ours.read())
         self._resolv = self.scene.write("resolv.conf", f"nameserver {net.resolver}\n")
         self.environment = {
-            "SERVER": net.responder, "ZONE": zone_files.ZONE, "KEY_FILE": net.bind.key_file,
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.folder,
+            "SERVER": net.responder, "ZONE": zone_files.ZONE, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.folder,
         }
+        if net.update_key:
+            self.environment["KEY_FILE"] = net.update_key.file
         self.prepare()
+
+    def write(self, name, text):
+        """A file of its own, that can be run."""
+        return self.scene.write(f"{os.path.basename(self.folder)}/{name}", text, mode=0o755)
 
     def prepare(self):
         """Whatever is done once, the account above all."""
@@ -100,7 +106,7 @@ class Uacme(Peer):
     name = package = "uacme"
 
     def prepare(self):
-        self.hook = self.scene.write("peer-uacme/hook", _UACME_HOOK, mode=0o755)
+        self.hook = self.write("hook", _UACME_HOOK)
         self._base = ["-y", "-f", "-t", "EC", "-a", self.net.pebble.url, "-c", os.path.join(self.folder, "conf"), "-h", self.hook]
         self.run([self.program, *self._base, "new"])
 
@@ -113,10 +119,11 @@ class Uacme(Peer):
 
 class Dehydrated(Peer):
     name = package = "dehydrated"
+    HOOK = _DEHYDRATED_HOOK
 
     def prepare(self):
-        hook = self.scene.write("peer-dehydrated/hook", _DEHYDRATED_HOOK, mode=0o755)
-        self.config = self.scene.write("peer-dehydrated/config", (
+        hook = self.write("hook", self.HOOK)
+        self.config = self.write("config", (
             f'CA="{self.net.pebble.url}"\nBASEDIR="{self.folder}"\nHOOK="{hook}"\nHOOK_CHAIN=yes\nCHALLENGETYPE=dns-01\n'
             f'CURL_OPTS="--cacert {self.net.pebble.bundle}"\nKEY_ALGO=prime256v1\n'))
         self.run([self.program, "--register", "--accept-terms", "--config", self.config])
@@ -131,12 +138,16 @@ class Dehydrated(Peer):
 
 class Lego(Peer):
     name = package = "lego"
+    PROVIDER = "rfc2136"
 
     def prepare(self):
+        self.environment.update({"LEGO_CA_CERTIFICATES": self.net.pebble.bundle, "LEGO_EXPERIMENTAL_CNAME_SUPPORT": "true"})
+        self.prepare_provider()
+
+    def prepare_provider(self):
         self.environment.update({
-            "LEGO_CA_CERTIFICATES": self.net.pebble.bundle, "LEGO_EXPERIMENTAL_CNAME_SUPPORT": "true",
-            "RFC2136_NAMESERVER": f"{self.net.responder}:53", "RFC2136_TSIG_KEY": self.net.bind.KEY_NAME + ".",
-            "RFC2136_TSIG_ALGORITHM": "hmac-sha256.", "RFC2136_TSIG_SECRET": self.net.bind.secret, "RFC2136_TTL": "0",
+            "RFC2136_NAMESERVER": f"{self.net.responder}:53", "RFC2136_TSIG_KEY": self.net.update_key.name + ".",
+            "RFC2136_TSIG_ALGORITHM": self.net.update_key.algorithm + ".", "RFC2136_TSIG_SECRET": self.net.update_key.secret, "RFC2136_TTL": "0",
         })
         # Its account is made by the first run, there is no command for that alone.
         self.issue(["mail.example.test"])
@@ -144,7 +155,7 @@ class Lego(Peer):
     def arguments(self, names):
         domains = [part for name in names for part in ("-d", name)]
         return ["--server", self.net.pebble.url, "--accept-tos", "--email", "peer@example.test", "--path", self.folder,
-                "--key-type", "ec256", "--dns", "rfc2136", "--dns.resolvers", f"{self.net.resolver}:53", *domains, "run"]
+                "--key-type", "ec256", "--dns", self.PROVIDER, "--dns.resolvers", f"{self.net.resolver}:53", *domains, "run"]
 
     def certificate(self, names):
         return os.path.join(self.folder, "certificates", names[0].replace("*", "_") + ".crt")
@@ -161,12 +172,15 @@ class Certbot(Peer):
     name = package = "certbot"
 
     def prepare(self):
-        hook = self.scene.write("peer-certbot/hook", _CERTBOT_HOOK, mode=0o755)
         self.environment["REQUESTS_CA_BUNDLE"] = self.net.pebble.bundle
         folders = [part for kind in ("config", "work", "logs") for part in (f"--{kind}-dir", os.path.join(self.folder, kind))]
         self._base = ["--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server", self.net.pebble.url, *folders]
-        self._hooks = ["--manual", "--preferred-challenges", "dns", "--manual-auth-hook", f"{hook} add", "--manual-cleanup-hook", f"{hook} delete"]
+        self._hooks = self.authenticator()
         self.run([self.program, "register", *self._base])
+
+    def authenticator(self):
+        hook = self.write("hook", _CERTBOT_HOOK)
+        return ["--manual", "--preferred-challenges", "dns", "--manual-auth-hook", f"{hook} add", "--manual-cleanup-hook", f"{hook} delete"]
 
     def arguments(self, names):
         domains = [part for name in names for part in ("-d", name)]
@@ -177,3 +191,14 @@ class Certbot(Peer):
 
 
 PEERS = [Lego, Uacme, Dehydrated, Certbot]
+
+
+class CertbotRfc2136(Certbot):
+    """With its own plugin: it asks for SOA records, signed, from the name upwards, and follows no CNAME."""
+
+    def authenticator(self):
+        key = self.net.update_key
+        credentials = self.scene.write(f"{os.path.basename(self.folder)}/rfc2136.ini", (
+            f"dns_rfc2136_server = {self.net.responder}\ndns_rfc2136_name = {key.name}.\ndns_rfc2136_secret = {key.secret}\n"
+            f"dns_rfc2136_algorithm = {key.algorithm.upper()}\n"), mode=0o600)
+        return ["--authenticator", "dns-rfc2136", "--dns-rfc2136-credentials", credentials, "--dns-rfc2136-propagation-seconds", "0"]

@@ -89,13 +89,14 @@ def responder_zone(responder):
 
 
 def sign(scene, text):
-    """Signs the parent zone; returns (path of the signed file, path of the public key to trust)."""
+    """Signs the parent zone, with the key of the last time; returns (path of the signed file, path of the public key to trust)."""
     folder = scene.path("parent")
     os.makedirs(folder, exist_ok=True)
     zone = scene.write("parent/zone", f"$ORIGIN {PARENT}.\n{text}")
     keygen, signzone = find_program("ldns-keygen", "ldnsutils"), find_program("ldns-signzone", "ldnsutils")
-    # One combined signing key: ldns signs everything with the KSK when there is no other.
-    _run([keygen, "-k", "-a", "ECDSAP256SHA256", "-r", "/dev/urandom", PARENT], folder)
+    if not glob.glob(os.path.join(folder, f"K{PARENT}.*.key")):
+        # One combined signing key: ldns signs everything with the KSK when there is no other.
+        _run([keygen, "-k", "-a", "ECDSAP256SHA256", "-r", "/dev/urandom", PARENT], folder)
     (public,) = glob.glob(os.path.join(folder, f"K{PARENT}.*.key"))
     _run([signzone, "-o", PARENT, "-f", zone + ".signed", zone, public[: -len(".key")]], folder)
     return zone + ".signed", public

@@ -7,7 +7,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
-from authority import found_pebbles, newest_pebble  # noqa: E402
+from authority import certificate_names, found_pebbles, newest_pebble, verify_chain  # noqa: E402
 from isolation import can_drop_to, isolate, isolate_if_needed  # noqa: E402,F401
 from little_internet import LittleInternet  # noqa: E402
 from processes import FixtureError, stop_on_signals  # noqa: E402
@@ -42,6 +42,11 @@ class SystemTest(unittest.TestCase):
 
     def assert_exit(self, run, code):
         self.assertEqual(run.code, code, str(run))
+
+    def assert_certificate(self, path, names):
+        """A PEM file of another client, its own certificate first: the names, and the chain to the CA's root."""
+        self.assertEqual(certificate_names(path), sorted(names))
+        verify_chain(self.net.scene, self.net.pebble.root(), path, path)
 
     def assert_nothing_published(self):
         self.assertEqual(self.net.control.values(), {}, "values are left in the daemon")

@@ -72,7 +72,7 @@ TEST_CASE("an unknown key names the nearest known one, or where it belongs", "[c
        "f:6:1: certificate[1].name: unknown key here; it belongs in [[zone]]\n"
        "f:7:1: certificate[1].agree_tos: unknown key here; it belongs in [acme]\n"
        "f:8:1: certificate[1].deploy_hooks: unknown key here; it belongs in [acme]\n"},
-      {"\"a\\nb\" = 1\n" + kZone, "f:1:1: \"a\\x0ab\": unknown key; the nearest known one is \"dns\"\n"},
+      {"\"a\\nb\" = 1\n" + kZone, "f:1:1: \"a\\x0ab\": unknown key; the nearest known one is \"api\"\n"},
       {"dns.listen.x = 1\n" + kZone, "f:1:5: dns.listen: is a table; write an array of texts, as in [\"...\"]\n"},
   });
 }

@@ -42,6 +42,26 @@ const std::set<std::string> kContract{
     "challenge.ttl",
     "challenge.lifetime",
     "challenge.max_values",
+    "api.listen",
+    "api.tls_certificate",
+    "api.tls_key",
+    "api.max_connections",
+    "api.max_per_address",
+    "api.registration",
+    "api.registration_token_file",
+    "api.registration_allow",
+    "api.registration_rate.per_address",
+    "api.registration_rate.burst",
+    "api.max_registrations",
+    "api.prune_unused",
+    "api.trusted_proxies",
+    "api.update_rate.per_account",
+    "api.update_rate.burst",
+    "api.zone",
+    "key.name",
+    "key.algorithm",
+    "key.secret_file",
+    "key.allow",
     "acme.ca",
     "acme.fallback_ca",
     "acme.contact",
@@ -84,12 +104,22 @@ const std::set<std::string> kContract{
 
 const std::string kNames = "names = [\"example.com\", \"*.example.com\"]\n";
 
+// [[key]] with the lines of all required keys but `name`.
+std::string key_without(std::string_view name) {
+  std::string text = "[[key]]\n";
+  for (const KnownKey& key : known_keys())
+    if (key.table == "key" && key.presence == Presence::Required && key.name != name)
+      text += fmt::format("{} = {}\n", key.name, key.value);
+  return text;
+}
+
 // A whole configuration with one key written as `value`.
-std::string with_key(const Key& key, std::string_view value) {
+std::string with_key(const KnownKey& key, std::string_view value) {
   std::string line = fmt::format("{} = {}\n", key.name, value);
   if (key.table.empty()) return line + kZone;
   if (key.table == "certificate")
     return fmt::format("{}[[certificate]]\n{}{}", kZone, key.name == "names" ? "" : kNames, line);
+  if (key.table == "key") return kZone + key_without(key.name) + line;
   if (key.table != "zone") return fmt::format("[{}]\n{}{}", key.table, line, kZone);
   std::string zone = kZone;
   if (auto at = zone.find(fmt::format("\n{} = ", key.name)); at != std::string::npos)
@@ -132,6 +162,22 @@ std::string flattened(const Config& config) {
   }
   out += fmt::format("{} {} {}\n", config.challenge.ttl.count(), config.challenge.lifetime.count(),
                      config.challenge.max_values);
+  const Api& api = config.api;
+  for (const auto& address : api.listen) out += address.text() + " ";
+  out += fmt::format("\"{}\" \"{}\" {} {} {} \"{}\" {} {} ", api.tls_certificate, api.tls_key, api.max_connections,
+                     api.max_per_address, static_cast<int>(api.registration), api.registration_token_file,
+                     api.registration_rate.per_address, api.registration_rate.burst);
+  out += fmt::format("{} {} {} {} \"{}\" ", api.max_registrations, api.prune_unused.count(),
+                     api.update_rate.per_account, api.update_rate.burst, api.zone ? api.zone->text() : "");
+  for (const auto& ranges : {api.registration_allow, api.trusted_proxies}) {
+    for (const auto& range : ranges) out += range.text() + " ";
+    out += "\n";
+  }
+  for (const Key& key : config.keys) {
+    out += fmt::format("{} {} {}", key.name.text(), static_cast<int>(key.algorithm), key.secret_file);
+    for (const NamePattern& pattern : key.allow) out += (pattern.below ? " *." : " ") + pattern.name.text();
+    out += "\n";
+  }
   out += fmt::format("{} {} {} {} {}", config.acme.ca, config.acme.agree_tos, static_cast<int>(config.acme.key_type),
                      config.acme.ca_bundle, config.acme.resolver);
   const Acme& acme = config.acme;
@@ -145,7 +191,7 @@ std::string flattened(const Config& config) {
 
 TEST_CASE("the known keys are those of the interface", "[conf]") {
   std::set<std::string> known;
-  for (const Key& key : known_keys()) {
+  for (const KnownKey& key : known_keys()) {
     INFO(key.table << "." << key.name);
     CHECK(known.insert(fmt::format("{}.{}", key.table, key.name)).second);
     CHECK(!key.help.empty());
@@ -158,25 +204,29 @@ TEST_CASE("the known keys are those of the interface", "[conf]") {
 TEST_CASE("writing a key's documented default changes nothing", "[conf]") {
   std::string plain = flattened(load_text(kZone).config);
   std::string with_certificate = flattened(load_text(kZone + "[[certificate]]\n" + kNames).config);
-  for (const Key& key : known_keys()) {
+  std::string with_tsig_key = flattened(load_text(kZone + key_without("")).config);
+  for (const KnownKey& key : known_keys()) {
     INFO(key.table << "." << key.name);
     Loaded loaded = load_text(with_key(key, key.value));
     CHECK(printed(loaded).empty());
-    CHECK(flattened(loaded.config) == (key.table == "certificate" ? with_certificate : plain));
+    const std::string& expected =
+        key.table == "certificate" ? with_certificate : (key.table == "key" ? with_tsig_key : plain);
+    CHECK(flattened(loaded.config) == expected);
   }
 }
 
 // Most keys take values of another shape: "text" is no good path, -7 no good number, and so on. These take it.
-bool takes(const Key& key, std::string_view value) {
+bool takes(const KnownKey& key, std::string_view value) {
   static const std::set<std::string_view> any_text{"user",  "nsid",        "version",  "profile", "preferred_chain",
                                                    "group", "deploy_hook", "cert_name"};
   static const std::set<std::string_view> flags{"agree_tos", "reuse_key", "pkcs12", "pkcs12_legacy", "drop_failed"};
   if (value == "true") return flags.contains(key.name);
-  return value == "\"text\"" && (any_text.contains(key.name) || (key.table == "zone" && key.name == "name"));
+  return value == "\"text\"" &&
+         (any_text.contains(key.name) || ((key.table == "zone" || key.table == "key") && key.name == "name"));
 }
 
 TEST_CASE("each key refuses every other type, at the value", "[conf]") {
-  for (const Key& key : known_keys()) {
+  for (const KnownKey& key : known_keys()) {
     for (std::string_view value : {"\"text\"", "-7", "0.5", "true", "2026-11-22", "[1]", "{ a = 1 }"}) {
       if (takes(key, value)) continue;
       INFO(key.table << "." << key.name << " = " << value);
@@ -193,7 +243,7 @@ TEST_CASE("each key refuses every other type, at the value", "[conf]") {
 // A table as the sample writes it, on one line: "= { a = 1, b = 2 }"; its keys are added to `shown`.
 std::string inline_defaults(const std::string& table, std::set<std::string>& shown) {
   std::string out;
-  for (const Key& key : known_keys()) {
+  for (const KnownKey& key : known_keys()) {
     if (key.table != table) continue;
     shown.insert(fmt::format("{}.{}", table, key.name));
     out += fmt::format("{}{} = {}", out.empty() ? "= { " : ", ", key.name, key.value);
@@ -206,10 +256,11 @@ bool is_example(std::string_view line) {
   return line.size() > 1 && line[0] == '#' && line[1] != ' ';
 }
 
-TEST_CASE("the certificate that the sample has for an example has no problems", "[conf]") {
+TEST_CASE("the certificate and the key that the sample has for examples have no problems", "[conf]") {
   auto sample = base::read_file(std::filesystem::path(COUNTERSIGN_SOURCE_DIR) / "conf/countersign.toml");
   REQUIRE(sample);
   CHECK(load_text(*sample).config.certificates.empty());
+  CHECK(load_text(*sample).config.keys.empty());
   std::string text;
   std::size_t start = 0;
   for (std::size_t end = 0; (end = sample->find('\n', start)) != std::string::npos; start = end + 1) {
@@ -219,7 +270,11 @@ TEST_CASE("the certificate that the sample has for an example has no problems", 
   Loaded loaded = load_text(text);
   CHECK(printed(loaded).empty());
   REQUIRE(loaded.config.certificates.size() == 1);
-  CHECK(flattened(loaded.config) == flattened(load_text(*sample).config) + flattened(loaded.config.certificates[0]));
+  REQUIRE(loaded.config.keys.size() == 1);
+  Config expected = load_text(*sample).config;
+  expected.certificates = loaded.config.certificates;
+  expected.keys = loaded.config.keys;
+  CHECK(flattened(loaded.config) == flattened(expected));
 }
 
 TEST_CASE("the sample configuration shows every key with its default", "[conf]") {
@@ -239,7 +294,7 @@ TEST_CASE("the sample configuration shows every key with its default", "[conf]")
       CHECK(line.substr(equals) == inline_defaults(table + "." + name, shown));
       continue;
     }
-    for (const Key& key : known_keys()) {
+    for (const KnownKey& key : known_keys()) {
       if (key.table != table || key.name != name) continue;
       shown.insert(table + "." + name);
       INFO(line);

@@ -30,7 +30,7 @@ class LiveZone {
     std::vector<conf::Problem> problems;
     auto built = zones::build_static_zones(config_, problems);
     REQUIRE(problems.empty());
-    auto opened = zones::Publisher::open(folder_.path, config_, std::move(built), table_, clock_);
+    auto opened = zones::Publisher::open(folder_.path, config_, std::move(built), table_, registry_, clock_);
     if (!opened) FAIL(opened.error().message);
     publisher_ = std::move(*opened);
   }
@@ -50,7 +50,13 @@ class LiveZone {
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path; }
   [[nodiscard]] FakeClock& clock() { return clock_; }
   [[nodiscard]] zones::Publisher& publisher() { return *publisher_; }
+  [[nodiscard]] zones::Registry& registry() { return registry_; }
+  [[nodiscard]] const conf::Config& config() const { return config_; }
   [[nodiscard]] const dnsd::Responder& responder() const { return responder_; }
+  // As a reload does.
+  void use(dnsd::AnswerSettings settings) {
+    old_settings_.push_back(responder_.use(std::make_unique<dnsd::AnswerSettings>(std::move(settings))));
+  }
   [[nodiscard]] zones::Epochs::Reader& first_reader() { return first_; }
   [[nodiscard]] zones::Epochs::Reader& second_reader() { return second_; }
   [[nodiscard]] zones::Epochs::Reader& tcp_reader() { return third_; }
@@ -58,12 +64,14 @@ class LiveZone {
  private:
   TemporaryFolder folder_;
   conf::Config config_;
+  zones::Registry registry_;
   FakeClock clock_;
   zones::Epochs epochs_;
   zones::Epochs::Reader& first_;
   zones::Epochs::Reader& second_;
   zones::Epochs::Reader& third_;
   zones::NameTable table_{epochs_};
+  std::vector<std::unique_ptr<const dnsd::AnswerSettings>> old_settings_;  // readers may still see them
   dnsd::Responder responder_{table_, std::make_unique<dnsd::AnswerSettings>()};
   std::unique_ptr<zones::Publisher> publisher_;
 };

@@ -136,8 +136,9 @@ TEST_CASE("the prune comes by itself, without anybody asking", "[zones]") {
   zones::Epochs epochs;
   zones::NameTable table(epochs);
   zones::Epochs::Reader& reader = epochs.add_reader();
+  zones::Registry registry;
   auto publisher =
-      zones::Publisher::open(folder.path, config, zones::build_static_zones(config, problems), table, clock);
+      zones::Publisher::open(folder.path, config, zones::build_static_zones(config, problems), table, registry, clock);
   REQUIRE(publisher);
   std::promise<void> done;
   (*publisher)

@@ -39,6 +39,7 @@ struct Server {
   zones::NameTable table{epochs};
   zones::Epochs::Reader& reader = epochs.add_reader();
   std::vector<zones::Epochs::Reader*> more_readers;
+  zones::Registry registry;
   std::unique_ptr<zones::Publisher> publisher;
 
   Server(const TemporaryFolder& folder, FakeClock& time, conf::Config configured = test_config(), int extra_readers = 0)
@@ -47,7 +48,7 @@ struct Server {
     std::vector<conf::Problem> problems;
     auto built = zones::build_static_zones(config, problems);
     REQUIRE(problems.empty());
-    auto opened = zones::Publisher::open(folder.path, config, std::move(built), table, clock);
+    auto opened = zones::Publisher::open(folder.path, config, std::move(built), table, registry, clock);
     if (!opened) FAIL(opened.error().message);
     publisher = std::move(*opened);
   }

@@ -1,0 +1,68 @@
+#include "dnsd/faces.hpp"
+
+#include "dnsd/api/tls_context.hpp"
+#include "dnsd/update/tsig.hpp"
+
+namespace countersign::dnsd {
+
+Faces::Faces(Target target)
+    : registrar_(target.context.get_executor(), target.registry, target.publisher, target.clock),
+      api_(registrar_, target.publisher, target.clock),
+      server_(target.context, [this](HttpRequest request) { return api_.handle_request(std::move(request)); }),
+      updates_(target.context.get_executor(), target.publisher, target.responder, target.reader, target.clock),
+      inbox_(target.context.get_executor()) {}
+
+base::Result<void> Faces::use_certificate(const conf::Config& config) {
+  return server_.use(config.api);
+}
+
+void Faces::use(const Configuration& configuration) {
+  const conf::Config& config = configuration.config;
+  registrar_.use(config);
+  api_.use(config, configuration.registration_token);
+  auto policy = std::make_shared<UpdatePolicy>();
+  policy->keys = configuration.keys;
+  for (const conf::Zone& zone : config.zones) policy->zones.push_back(zone.name);
+  updates_.use(std::move(policy));
+}
+
+base::Result<void> Faces::connect(TcpServer& tcp, std::vector<std::unique_ptr<UdpWorker>>& workers) {
+  auto opened = inbox_.open([this](const DeferredDatagram& datagram) {
+    auto client = base::SocketAddress::from(reinterpret_cast<const sockaddr*>(&datagram.origin.client),
+                                            datagram.origin.client_length);
+    updates_.serve(datagram.message(), client, Transport::Udp, [origin = datagram.origin](std::string answer) {
+      if (!answer.empty()) send_datagram(origin, base::as_bytes(answer));
+    });
+  });
+  if (!opened) return opened;
+  for (auto& worker : workers) worker->defer_to(inbox_);
+  tcp.set_deferred_handler([this](base::Bytes message, const base::SocketAddress& client, UpdateService::Send send) {
+    updates_.serve(message, client, Transport::Tcp, std::move(send));
+  });
+  return {};
+}
+
+base::Result<void> Faces::start(std::vector<base::Descriptor> sockets, PublicApi::MetricsSource metrics) {
+  api_.set_metrics(std::move(metrics));
+  registrar_.start();
+  return server_.serve(std::move(sockets));
+}
+
+void Faces::stop() {
+  server_.stop();
+  registrar_.stop();
+  inbox_.stop();
+}
+
+void Faces::tell(DaemonFacts& facts) const {
+  facts.api = &server_;
+  facts.updates = &updates_;
+  facts.deferred = &inbox_;
+}
+
+void prepare_faces() {
+  prepare_tls();
+  prepare_tsig();
+}
+
+}  // namespace countersign::dnsd
