@@ -8,6 +8,7 @@
 
 #include "base/files.hpp"
 #include "conf/texts.hpp"
+#include "dnsd/api/tls_context.hpp"
 
 namespace countersign::dnsd {
 namespace {
@@ -121,12 +122,33 @@ Configuration read_configuration(const std::filesystem::path& path) {
   configuration.zones = zones::build_static_zones(loaded.config, loaded.problems);
   configuration.config = std::move(loaded.config);
   configuration.problems = std::move(loaded.problems);
+  configuration.tls_certificate_at = loaded.places["api.tls_certificate"];
+  configuration.tls_key_at = loaded.places["api.tls_key"];
   SecretReader secrets(configuration, loaded);
   secrets.read_cookie_secrets();
   secrets.read_registration_token();
   secrets.read_keys();
   conf::sort_problems(configuration.problems);
   return configuration;
+}
+
+void check_certificate(Configuration& configuration) {
+  const conf::Api& api = configuration.config.api;
+  // Where one of the two is missing, that is a problem already; without listen nobody is shown them.
+  if (api.listen.empty() || api.tls_certificate.empty() || api.tls_key.empty()) return;
+  auto checked = check_tls_files(api.tls_certificate, api.tls_key);
+  // Missing files are waited for: the certificate may be one that is obtained through the daemon itself.
+  if (checked || checked.error().code == base::ErrorCode::NotFound) return;
+  constexpr std::string_view kKeyName = "api.tls_key";
+  constexpr std::string_view kCertificateName = "api.tls_certificate";
+  std::string_view text = checked.error().message;
+  bool is_key = text.starts_with(kKeyName);
+  std::string_view name = is_key ? kKeyName : kCertificateName;
+  if (text.starts_with(name)) text.remove_prefix(name.size());
+  text.remove_prefix(std::min(text.find_first_not_of(": "), text.size()));
+  configuration.problems.push_back(
+      {is_key ? configuration.tls_key_at : configuration.tls_certificate_at, std::string(name), std::string(text)});
+  conf::sort_problems(configuration.problems);
 }
 
 std::unique_ptr<const AnswerSettings> answer_settings(const Configuration& configuration, const CookieSecret& random) {

@@ -21,9 +21,14 @@ struct Configuration {
   std::vector<TsigKey> keys;                 // of each [[key]], in their order
   std::string registration_token;            // of api.registration_token_file, where api.registration = "token"
   std::vector<conf::Problem> problems;       // usable only when there are none
+  conf::Position tls_certificate_at, tls_key_at;
 };
 
 [[nodiscard]] Configuration read_configuration(const std::filesystem::path& path);
+
+// For --check: adds what is wrong with the API's certificate and key to the problems. The daemon reads them itself,
+// when it has become `user`, and again when they change.
+void check_certificate(Configuration& configuration);
 
 // `random`: the cookie secret where the configuration names none. The same for the life of the process, or a reload
 // would turn away every client that has a cookie.

@@ -296,8 +296,8 @@ class Daemon {
   std::chrono::steady_clock::time_point drain_began_{};
   bool stopping_ = false;
   SeenStream seen_{context_.get_executor(), clock_};
+  std::optional<Faces> faces_;  // before the workers, which wake it
   std::vector<std::unique_ptr<UdpWorker>> workers_;
-  std::optional<Faces> faces_;
   std::optional<TcpServer> tcp_;
   std::optional<ControlApi> api_;
   std::optional<ControlServer> control_;

@@ -27,18 +27,8 @@ void Faces::use(const Configuration& configuration) {
 }
 
 base::Result<void> Faces::connect(TcpServer& tcp, std::vector<std::unique_ptr<UdpWorker>>& workers) {
-  auto opened = inbox_.open([this](const DeferredDatagram& datagram) {
-    auto client = base::SocketAddress::from(reinterpret_cast<const sockaddr*>(&datagram.origin.client),
-                                            datagram.origin.client_length);
-    updates_.serve(datagram.message(), client, Transport::Udp, [origin = datagram.origin](std::string answer) {
-      if (!answer.empty()) send_datagram(origin, base::as_bytes(answer));
-    });
-  });
-  if (!opened) return opened;
+  if (auto opened = inbox_.open(connect_service(updates_, tcp)); !opened) return opened;
   for (auto& worker : workers) worker->defer_to(inbox_);
-  tcp.set_deferred_handler([this](base::Bytes message, const base::SocketAddress& client, UpdateService::Send send) {
-    updates_.serve(message, client, Transport::Tcp, std::move(send));
-  });
   return {};
 }
 
@@ -58,6 +48,7 @@ void Faces::tell(DaemonFacts& facts) const {
   facts.api = &server_;
   facts.updates = &updates_;
   facts.deferred = &inbox_;
+  facts.counters.queries.push_back(&updates_.query_counters());
 }
 
 void prepare_faces() {

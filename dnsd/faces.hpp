@@ -33,8 +33,8 @@ class Faces {
   Faces(const Faces&) = delete;
   Faces& operator=(const Faces&) = delete;
 
-  // What can be wrong with a configuration that was read without problems: the certificate, and that it is the first
-  // thing of a reload to be used. Error: as ApiServer::use.
+  // The one thing that can be wrong with a configuration that was read without problems, so it comes first in a reload.
+  // Error: as ApiServer::use.
   [[nodiscard]] base::Result<void> use_certificate(const conf::Config& config);
   // All else; at the start and at each reload.
   void use(const Configuration& configuration);

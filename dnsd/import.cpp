@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <optional>
 
 #include "base/log.hpp"
@@ -31,27 +32,43 @@ void say_problems(const fs::path& file, const std::vector<conf::Problem>& proble
   for (const conf::Problem& problem : problems) say(conf::format_problem(file, problem));
 }
 
-// What is wrong with the configuration that was made, where it can stand beside config.cfg's records: tried out until
-// nothing of them is refused, because a record may be wrong only beside another.
-std::map<std::size_t, std::string> refused_records(const conf::AcmeDnsConfig& config) {
-  std::map<std::size_t, std::string> refused;
+using Refused = std::map<std::size_t, std::string>;
+
+// A complaint about all records of a name: its CNAME is what goes not with the others.
+void refuse_cnames(const std::vector<std::string>& records, const conf::Problem& problem, const base::Name& apex,
+                   Refused& refused) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    bool is_cname = records[i].find(" CNAME ") != std::string::npos || records[i].find(" cname ") != std::string::npos;
+    auto owner = base::Name::parse(records[i].substr(0, records[i].find(' ')));
+    if (!is_cname || !owner) continue;
+    if (*owner == apex || problem.text.find(fmt::format("\"{}\"", owner->text())) != std::string::npos)
+      refused.emplace(i, problem.text);
+  }
+}
+
+// Tried out until nothing of them is refused any more.
+Refused refused_records(const conf::AcmeDnsConfig& config) {
+  Refused refused;
   const std::vector<std::string> records = conf::converted_records(config);
-  for (std::size_t rounds = 0; rounds <= records.size(); ++rounds) {
-    conf::Config trial = conf::load_text(conf::converted_configuration(config, {0, refused})).config;
-    if (trial.zones.size() != 1) return refused;
-    std::vector<conf::StaticRecord>& lines = trial.zones[0].records;
-    lines.clear();
+  conf::Config trial = conf::load_text(conf::converted_configuration(config, {})).config;
+  if (trial.zones.size() != 1) return refused;
+  conf::Zone& zone = trial.zones[0];
+  zone.at = {};
+  for (std::size_t before = records.size(); before != refused.size();) {
+    before = refused.size();
+    zone.records.clear();
     for (std::size_t i = 0; i < records.size(); ++i)
       if (!records[i].empty() && !refused.contains(i))
-        lines.push_back({records[i], {static_cast<std::uint32_t>(i + 1), 1}});
+        zone.records.push_back({records[i], {static_cast<std::uint32_t>(i + 1), 1}});
     std::vector<conf::Problem> problems;
     static_cast<void>(zones::build_static_zones(trial, problems));
-    std::size_t before = refused.size();
     for (const conf::Problem& problem : problems) {
-      bool is_record = problem.key.ends_with(".records") && problem.at.line != 0 && problem.at.column == 1;
-      if (is_record && problem.at.line <= records.size()) refused.emplace(problem.at.line - 1, problem.text);
+      if (problem.key.find(".records") == std::string::npos) continue;
+      if (problem.at.line != 0)
+        refused.emplace(problem.at.line - 1, problem.text);
+      else
+        refuse_cnames(records, problem, zone.name, refused);
     }
-    if (refused.size() == before) return refused;
   }
   return refused;
 }

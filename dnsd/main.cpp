@@ -32,6 +32,7 @@ int run(const Options& options) {
     return dnsd::import_acme_dns({options.import_acme_dns, options.acme_dns_config, path});
   dnsd::hold_reloads(SIG_BLOCK);
   dnsd::Configuration configuration = dnsd::read_configuration(path);
+  if (options.check) dnsd::check_certificate(configuration);
   for (const conf::Problem& problem : configuration.problems)
     std::fprintf(stderr, "%s\n", conf::format_problem(path, problem).c_str());
   if (!configuration.problems.empty()) return kBadUsage;

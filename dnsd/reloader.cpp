@@ -154,11 +154,12 @@ void Reloader::apply(const std::shared_ptr<Configuration>& read, const base::Res
     return;
   }
   const conf::Config& config = read->config;
+  // Before the workers hand over what is signed with a new key.
+  target_.faces.use(*read);
   auto replaced = target_.responder.use(answer_settings(*read, source_.random_secret));
   // The publisher's interface is C's, and frees what nobody sees any more by free_settings().
   target_.publisher.retire(const_cast<AnswerSettings*>(replaced.release()), free_settings);
   target_.tcp.set_limits(tcp_limits(config.dns));
-  target_.faces.use(*read);
   base::log::set_level(config.log_level);
   ++facts.done;
   facts.last_failed = false;

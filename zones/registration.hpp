@@ -11,6 +11,8 @@
 namespace countersign::zones {
 
 struct Registration {
+  static constexpr std::size_t kDigestSize = 32;
+
   std::string username;  // a UUID in lower case with dashes (RFC 9562 §4)
   // SHA-256 of the password, 32 octets; or a bcrypt hash "$2a$10$..." that was imported, until its first success.
   std::string secret;
@@ -22,7 +24,8 @@ struct Registration {
   std::int64_t created = 0;             // milliseconds since 1970
   std::int64_t used = 0;                // the same, to the hour or so; 0 = never
 
-  [[nodiscard]] bool is_bcrypt() const { return secret.starts_with('$'); }
+  // A digest may begin with any octet: one in 256 with this one.
+  [[nodiscard]] bool is_bcrypt() const { return secret.size() != kDigestSize && secret.starts_with('$'); }
   // Of its values: "registration:USERNAME".
   [[nodiscard]] std::string owner() const { return "registration:" + username; }
 

@@ -39,9 +39,38 @@ bool concerns(const TxtChange& change, const StoredValue& value) {
   return change.kind == TxtChange::Kind::RemoveAll || (change.value && change.value->text() == value.value);
 }
 
+constexpr std::uint16_t kPtr = 12, kSrv = 33, kDname = 39;
+
 std::string txt_rdata(const std::string& text) {
   std::string rdata;
   append_txt_rdata(rdata, text);
+  return rdata;
+}
+
+// Names within RDATA are compared without case (RFC 4343 §3); static records keep theirs. Octets of a name that are a
+// label's length are below any letter.
+std::string with_lower_names(std::uint16_t type, std::string rdata) {
+  std::size_t before = 0, behind = 0;  // octets that are no name
+  switch (type) {
+    case record_type::kNs:
+    case record_type::kCname:
+    case kPtr:
+    case kDname:
+      break;
+    case record_type::kMx:
+      before = 2;
+      break;
+    case kSrv:
+      before = 6;
+      break;
+    case record_type::kSoa:
+      behind = 20;
+      break;
+    default:
+      return rdata;
+  }
+  for (std::size_t i = before; i + behind < rdata.size(); ++i)
+    if (rdata[i] >= 'A' && rdata[i] <= 'Z') rdata[i] = static_cast<char>(rdata[i] + ('a' - 'A'));
   return rdata;
 }
 
@@ -148,7 +177,8 @@ Result<UpdateVerdict> TxtTransaction::judge(const Prerequisite& prerequisite) {
   }
   std::vector<std::string> present = records_.static_rdatas(name, prerequisite.type);
   if (prerequisite.type == record_type::kTxt) present.insert(present.end(), txt.begin(), txt.end());
-  std::set<std::string> is(present.begin(), present.end());
+  std::set<std::string> is;
+  for (std::string& rdata : present) is.insert(with_lower_names(prerequisite.type, std::move(rdata)));
   std::set<std::string> must(prerequisite.rdatas.begin(), prerequisite.rdatas.end());
   return is == must ? UpdateVerdict::Done : UpdateVerdict::NxRrset;
 }

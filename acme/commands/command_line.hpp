@@ -130,12 +130,12 @@ struct RegistrationsRemoveCommand {
 struct StatusCommand {};
 struct CertificatesCommand {};
 
-using Command = std::variant<IssueCommand, DelegateCommand, TxtListCommand, TxtSetCommand, TxtRemoveCommand,
-                             StatusCommand, CertificatesCommand, RenewCommand, RevokeCommand, AccountShowCommand,
-                             AccountRegisterCommand, AccountUpdateCommand, AccountRolloverCommand,
-                             AccountDeactivateCommand, AccountImportCommand, AccountOrdersCommand, RegisterCommand,
-                             RegistrationsListCommand, RegistrationsShowCommand, RegistrationsRotateCommand,
-                             RegistrationsRemoveCommand>;
+using Command =
+    std::variant<IssueCommand, DelegateCommand, TxtListCommand, TxtSetCommand, TxtRemoveCommand, StatusCommand,
+                 CertificatesCommand, RenewCommand, RevokeCommand, AccountShowCommand, AccountRegisterCommand,
+                 AccountUpdateCommand, AccountRolloverCommand, AccountDeactivateCommand, AccountImportCommand,
+                 AccountOrdersCommand, RegisterCommand, RegistrationsListCommand, RegistrationsShowCommand,
+                 RegistrationsRotateCommand, RegistrationsRemoveCommand>;
 
 struct CommandLine {
   GlobalOptions global;

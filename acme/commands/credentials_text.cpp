@@ -51,7 +51,8 @@ std::string shell_lines(const IssuedRegistration& issued, const std::string& ser
   return fmt::format(
       "export ACMEDNS_BASE_URL={}\nexport ACMEDNS_USERNAME={}\nexport ACMEDNS_PASSWORD={}\n"
       "export ACMEDNS_SUBDOMAIN={}",
-      shell_quoted(server_url), shell_quoted(issued.listed.username), shell_quoted(issued.password), shell_quoted(issued.listed.subdomain));
+      shell_quoted(server_url), shell_quoted(issued.listed.username), shell_quoted(issued.password),
+      shell_quoted(issued.listed.subdomain));
 }
 
 std::string secret_manifest(const std::string& map) {

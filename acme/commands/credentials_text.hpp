@@ -20,8 +20,8 @@ enum class CredentialsFormat { AcmeDns, Lego, AcmeSh, CertManager, Certbot };
 // What a registration is for, first the one that its own name says: the keys of the formats that go by domain.
 [[nodiscard]] std::vector<std::string> domains_of(const ListedRegistration& registration);
 
-// Without a newline at the end. `server_url` is "" when it is not known. Error: Usage (the format needs a domain, or the URL;
-// says which option gives it).
+// Without a newline at the end. `server_url` is "" when it is not known. Error: Usage (the format needs a domain, or
+// the URL; says which option gives it).
 [[nodiscard]] base::Result<std::string> credentials_text(const IssuedRegistration& issued, CredentialsFormat format,
                                                          const std::string& server_url);
 // What would be wrong with it, before there is a registration.

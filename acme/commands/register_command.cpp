@@ -94,8 +94,7 @@ void tell_records(const Context& context, const ListedRegistration& registration
   }
   terminal.note("add to the DNS, once:");
   for (const std::string& domain : domains)
-    terminal.note(
-        fmt::format("_acme-challenge.{}. IN CNAME {}.", harmless(domain), registration.fulldomain.text()));
+    terminal.note(fmt::format("_acme-challenge.{}. IN CNAME {}.", harmless(domain), registration.fulldomain.text()));
 }
 
 std::string server_url(const Context& context, const CredentialsOutput& wanted) {
@@ -178,8 +177,7 @@ ExitStatus run(const Context& context, const RegisterCommand& command) {
   };
   auto wishes = registration_wishes(command);
   if (!wishes) return refuse(wishes.error());
-  if (auto checked = check(context, command.output, !wishes->domains.empty()); !checked)
-    return refuse(checked.error());
+  if (auto checked = check(context, command.output, !wishes->domains.empty()); !checked) return refuse(checked.error());
   auto output = Output::open(command.output.output);
   if (!output) return fail_with(context.terminal, context.options, output.error());
   auto issued = Daemon(context.config.control_socket).make_registration(*wishes);
@@ -201,8 +199,8 @@ ExitStatus run(const Context& context, const RegistrationsRotateCommand& command
   auto issued = daemon.rotate_registration(command.username);
   if (!issued) return fail_with(context.terminal, context.options, issued.error());
   ExitStatus status = deliver(context, *issued, command.output, *output);
-  context.terminal.note(fmt::format("the old password of {} is worth nothing any more",
-                                    issued->listed.fulldomain.text()));
+  context.terminal.note(
+      fmt::format("the old password of {} is worth nothing any more", issued->listed.fulldomain.text()));
   return status;
 }
 

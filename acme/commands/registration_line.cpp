@@ -26,8 +26,7 @@ void add_register(CLI::App& app, LineDraft& draft) {
   CLI::App* command = add_command(app, "register", "make credentials for a program on another machine");
   command->add_option("--name", wanted.name, "own NAME.ZONE, as in example.com (default: a random name)")
       ->type_name("NAME");
-  command
-      ->add_option("--for", wanted.domains, "a domain whose challenge it may answer; may be given several times")
+  command->add_option("--for", wanted.domains, "a domain whose challenge it may answer; may be given several times")
       ->type_name("DOMAIN")
       ->allow_extra_args(false);
   command->add_option("--label", wanted.label, "a note about it, for `registrations list`")->type_name("TEXT");
@@ -61,9 +60,7 @@ void add_registration_commands(CLI::App& app, LineDraft& draft) {
   add_register(app, draft);
   CLI::App* registrations = add_command(app, "registrations", "what has been registered at the daemon");
   registrations->require_subcommand(1);
-  add_command(*registrations, "list", "all of them")->callback([&draft] {
-    draft.chosen = RegistrationsListCommand{};
-  });
+  add_command(*registrations, "list", "all of them")->callback([&draft] { draft.chosen = RegistrationsListCommand{}; });
   CLI::App* show = add_verb(*registrations, "show", "one of them", draft.registration_show.username);
   choose(*show, draft, draft.registration_show);
   CLI::App* rotate = add_verb(*registrations, "rotate", "give it a new password; the old one ends at once",

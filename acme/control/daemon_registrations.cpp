@@ -162,8 +162,8 @@ Result<IssuedRegistration> Daemon::rotate_registration(const std::string& userna
 }
 
 Result<void> Daemon::remove_registration(const std::string& username) {
-  auto response = state_->ask(State::request(HttpRequest::Method::Delete, target_of(username)), 204,
-                              "to remove the registration");
+  auto response =
+      state_->ask(State::request(HttpRequest::Method::Delete, target_of(username)), 204, "to remove the registration");
   if (!response) return fail(response.error());
   return {};
 }

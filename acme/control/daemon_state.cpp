@@ -129,9 +129,8 @@ base::Error Daemon::State::unreachable(const base::Error& error) const {
       return {ErrorCode::Protocol,
               fmt::format("countersignd at {} gives no proper answer: {}", socket.string(), error.message)};
     default:
-      return {ErrorCode::Unavailable,
-              fmt::format("cannot reach countersignd at {}: {}; start it or set control_socket", socket.string(),
-                          error.message)};
+      return {ErrorCode::Unavailable, fmt::format("cannot reach countersignd at {}: {}; start it or set control_socket",
+                                                  socket.string(), error.message)};
   }
 }
 

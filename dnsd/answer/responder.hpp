@@ -28,8 +28,9 @@ class Responder {
   void parse(Query& query, Counters& counters) const;
   // Reads the slot, prefetches the node.
   void find(Query& query) const;
-  // Writes the response over the query; returns its octets, 0 = send nothing (now, when it is deferred). `seen` is filled when the query was for
-  // TXT in a zone of ours (seen.name is empty otherwise). capacity must be at least max_udp_payload, for TCP 65535.
+  // Writes the response over the query; returns its octets, 0 = send nothing (now, when it is deferred). `seen` is
+  // filled when the query was for TXT in a zone of ours (seen.name is empty otherwise). capacity must be at least
+  // max_udp_payload, for TCP 65535.
   [[nodiscard]] std::size_t compose(Query& query, Counters& counters, Seen& seen) const;
 
   // All three, for one query.

@@ -86,9 +86,16 @@ asio::awaitable<HttpResponse> AcmeDnsApi::update(const HttpRequest& request, bas
     co_return access_.refuse_login(client, username, kBy, forbidden());
   }
   const zones::Registration& registration = *login;
-  if (!is_allowed(client, registration.allow_from)) co_return forbidden();
+  if (!is_allowed(client, registration.allow_from)) {
+    access_.warn("update refused: allowfrom has another address", client, username, kBy);
+    co_return forbidden();
+  }
   auto update = parse_update(request.body);
-  if (!update || update->subdomain != registration.subdomain) co_return forbidden();
+  if (!update || update->subdomain != registration.subdomain) {
+    access_.warn(update ? "update refused: another subdomain" : "update refused: the body is no JSON object", client,
+                 username, kBy);
+    co_return forbidden();
+  }
   if (!is_challenge_value(update->txt)) co_return HttpResponse(400, error_body("bad_txt"));
   if (auto wait = access_.take_update(registration)) co_return too_many_requests(*wait);
   zones::TxtChange change;

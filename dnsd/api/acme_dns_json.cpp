@@ -153,8 +153,8 @@ base::Result<std::vector<JsonMember>> read_members(std::string_view text, std::s
 }
 
 void append_json_text(std::string& out, std::string_view text) {
-  bool plain = std::all_of(text.begin(), text.end(),
-                           [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  bool plain =
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
   if (plain) {
     out.append("\"").append(text).append("\"");
     return;

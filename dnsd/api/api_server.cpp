@@ -184,6 +184,10 @@ void ApiServer::Impl::admit(tcp::socket socket, const base::SocketAddress& peer)
     return;
   }
   ++counters_.accepted;
+  if (tls_.is_waiting()) {
+    ++counters_.tls_failures;
+    return;
+  }
   auto session = std::make_unique<ApiSession>(std::move(socket));
   session->peer = peer;
   if (tls_.get() != nullptr) session->tls.emplace(session->socket, *tls_.get());

@@ -18,8 +18,8 @@ std::string_view trimmed(std::string_view text) {
 
 // "192.0.2.1", "192.0.2.1:443", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443".
 std::optional<base::SocketAddress> parse_forwarded(std::string_view text) {
-  constexpr std::size_t kLongest = 60;   // "[" 45 "]:65535", and some room
-  constexpr std::uint16_t kNoPort = 1;   // any but 0, which means that there must be one
+  constexpr std::size_t kLongest = 60;  // "[" 45 "]:65535", and some room
+  constexpr std::uint16_t kNoPort = 1;  // any but 0, which means that there must be one
   if (text.size() > kLongest || text.find('\0') != std::string_view::npos) return std::nullopt;
   auto address = base::SocketAddress::parse(text, kNoPort);
   if (!address) return std::nullopt;

@@ -16,8 +16,9 @@ namespace {
 namespace http = boost::beast::http;
 
 constexpr auto kKnownFields = std::to_array<std::string_view>(
-    {"authorization", "x-api-user", "x-api-key", "x-forwarded-for", "forwarded", "origin", "content-type", "host"});
-constexpr std::string_view kKnownPrefix = "access-control-";
+    {"authorization", "x-api-user", "x-api-key", "x-real-ip", "forwarded", "origin", "content-type", "host"});
+// Any X-Forwarded-... says that a proxy has sent it: GET /metrics is not for strangers.
+constexpr auto kKnownPrefixes = std::to_array<std::string_view>({"access-control-", "x-forwarded-"});
 
 constexpr HttpFailure kUnreadable{400, "malformed_request"};
 constexpr HttpFailure kNoHost{400, "missing_host"};
@@ -35,7 +36,8 @@ bool is_same(std::string_view lowered, std::string_view text) {
 }
 
 bool is_known(std::string_view name) {
-  if (name.size() > kKnownPrefix.size() && is_same(kKnownPrefix, name.substr(0, kKnownPrefix.size()))) return true;
+  auto begins_name = [name](std::string_view known) { return is_same(known, name.substr(0, known.size())); };
+  if (std::ranges::any_of(kKnownPrefixes, begins_name)) return true;
   return std::ranges::any_of(kKnownFields, [name](std::string_view known) { return is_same(known, name); });
 }
 
@@ -109,12 +111,10 @@ std::size_t HttpReader::read(std::string_view octets) {
 void HttpReader::check_header() {
   // RFC 9112 §6.1: in HTTP/1.0 it may be that a proxy before us has not understood it. A request whose end two parties
   // see in different places is the way to smuggle another one behind it.
-  if (parser_.has_coding && parser_.version < 11)
+  if ((parser_.has_coding && parser_.version < 11) || parser_.hosts > 1)
     failure_ = kUnreadable;
   else if (parser_.other_coding)
     failure_ = kOtherCoding;
-  else if (parser_.hosts > 1)
-    failure_ = kUnreadable;
   else if (parser_.hosts == 0 && parser_.version >= 11)
     failure_ = kNoHost;  // RFC 9112 §3.2
 }

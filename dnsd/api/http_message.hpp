@@ -12,7 +12,7 @@ namespace countersign::dnsd {
 
 // Both have constructors because GCC 12.2 destroys an aggregate in a co_await expression twice.
 struct HttpRequest {
-  HttpRequest() {}
+  HttpRequest() {}  // NOLINT(modernize-use-equals-default)
   std::string method;
   std::string target;                                       // as sent, with its query
   std::string body;                                         // at most the server's limit

@@ -17,7 +17,8 @@ using base::Result;
 constexpr std::string_view kBy = "httpreq";
 
 HttpResponse unauthorized() {
-  HttpResponse response(401, error_body("unauthorized", "log in by HTTP Basic with a registration's username and password"));
+  HttpResponse response(401,
+                        error_body("unauthorized", "log in by HTTP Basic with a registration's username and password"));
   response.fields.emplace_back("WWW-Authenticate", "Basic realm=\"countersign\"");
   return response;
 }
@@ -66,9 +67,11 @@ asio::awaitable<HttpResponse> HttpreqApi::change(Verb verb, const HttpRequest& r
     co_return access_.refuse_login(client, credentials->username, kBy, unauthorized());
   }
   const zones::Registration& registration = *login;
-  if (!is_allowed(client, registration.allow_from))
-    co_return HttpResponse(403, error_body("forbidden", fmt::format("these credentials are not for use from {}",
-                                                                    client.address_text())));
+  if (!is_allowed(client, registration.allow_from)) {
+    access_.warn("change refused: allowfrom has another address", client, credentials->username, kBy);
+    co_return HttpResponse(
+        403, error_body("forbidden", fmt::format("these credentials are not for use from {}", client.address_text())));
+  }
   auto wanted = parse_httpreq(request.body);
   if (!wanted) co_return HttpResponse(400, error_body("invalid", wanted.error().message));
   if (!may_change(registration, wanted->name)) co_return not_yours(registration);

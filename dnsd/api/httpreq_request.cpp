@@ -41,7 +41,8 @@ Result<HttpreqRequest> make_request(std::string fqdn, base::Name name, std::stri
   auto value = zones::TxtValue::parse(text);
   // Without quoting the value: acme.sh takes an answer with its value in quotes for success.
   if (!value)
-    return base::fail(ErrorCode::Invalid, "the value cannot be a TXT record: it must be 1 to {} printable ASCII characters",
+    return base::fail(ErrorCode::Invalid,
+                      "the value cannot be a TXT record: it must be 1 to {} printable ASCII characters",
                       zones::TxtValue::kMaxLength);
   return HttpreqRequest{std::move(fqdn), std::move(name), std::move(*value)};
 }
@@ -102,7 +103,8 @@ Result<HttpreqRequest> parse_httpreq(std::string_view body) {
   JsonMember& key_authorization = (*members)[3];
   if (domain.kind == Kind::Text && key_authorization.kind == Kind::Text)
     return parse_raw(domain.text, key_authorization.text);
-  return base::fail(ErrorCode::Invalid, R"(the body must have the texts "fqdn" and "value", or "domain" and "keyAuth")");
+  return base::fail(ErrorCode::Invalid,
+                    R"(the body must have the texts "fqdn" and "value", or "domain" and "keyAuth")");
 }
 
 Result<base::Name> challenge_name(const base::Name& domain) {

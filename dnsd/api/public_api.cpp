@@ -102,7 +102,6 @@ HttpResponse answer_preflight() {
   response.fields.emplace_back("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
   response.fields.emplace_back("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-User, X-Api-Key");
   response.fields.emplace_back("Access-Control-Max-Age", "7200");  // seconds; no browser keeps it longer
-  response.fields.emplace_back("Vary", "Origin");
   return response;
 }
 
@@ -137,7 +136,6 @@ class PublicApi::Impl {
     else
       response = answer_otherwise(route, request, target);
     if (!request.field("origin").empty()) response.fields.emplace_back("Access-Control-Allow-Origin", "*");
-    response.fields.emplace_back("Vary", "Origin");
     co_return response;
   }
 

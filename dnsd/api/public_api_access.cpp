@@ -16,7 +16,7 @@ namespace {
 using base::ErrorCode;
 
 constexpr RateBuckets::Limit kFailureLimit{1, 10};
-// Of lines about failed logins, from all addresses together.
+// Of lines about refusals, from all addresses together.
 constexpr RateBuckets::Limit kWarningLimit{5, 50};
 
 RateBuckets::Limit per_minute(const conf::RegistrationRate& rate) {
@@ -51,7 +51,8 @@ HttpResponse publisher_refused(const base::Error& error) {
     case ErrorCode::Refused:
       break;
   }
-  // The registration was good when it was made: its zone has been taken out of the configuration since, or a CNAME put there.
+  // The registration was good when it was made: its zone has been taken out of the configuration since, or a CNAME put
+  // there.
   return HttpResponse(500, error_body("not_served", error.message));
 }
 
@@ -102,14 +103,18 @@ HttpResponse ApiAccess::refuse_login(const base::SocketAddress& client, std::str
                                      HttpResponse answer) {
   auto wait = failures_.take(address_key(client), kFailureLimit, clock_.elapsed());
   if (wait) return too_many_requests(*wait);
-  if (!warnings_.take("", kWarningLimit, clock_.elapsed())) {
-    // What is no username may be a password in the wrong place.
-    auto canonical = canonical_username(username);
-    base::log::warn("login refused", {{"from", client.address_text()},
-                                      {"username", canonical ? *canonical : "none that is a UUID"},
-                                      {"by", std::string(by)}});
-  }
+  warn("login refused", client, username, by);
   return answer;
+}
+
+void ApiAccess::warn(std::string_view event, const base::SocketAddress& client, std::string_view username,
+                     std::string_view by) {
+  if (warnings_.take("", kWarningLimit, clock_.elapsed())) return;
+  // What is no username may be a password in the wrong place.
+  auto canonical = canonical_username(username);
+  base::log::warn(
+      event,
+      {{"from", client.address_text()}, {"username", canonical ? *canonical : "no UUID"}, {"by", std::string(by)}});
 }
 
 }  // namespace countersign::dnsd

@@ -33,18 +33,20 @@ class ApiAccess {
   void use(const conf::Api& api, std::string_view registration_token);
   [[nodiscard]] const conf::Api& settings() const { return api_; }
 
-  // Whether the request has api.registration_token: as a bearer, or as the password of Basic, which is what clients make of
-  // https://x:TOKEN@host.
+  // Whether the request has api.registration_token: as a bearer, or as the password of Basic, which is what clients
+  // make of https://x:TOKEN@host.
   [[nodiscard]] bool has_registration_token(const HttpRequest& request) const;
   // Absent when it may go on, else how long to wait.
   [[nodiscard]] std::optional<std::chrono::milliseconds> take_registration(const base::SocketAddress& client);
   [[nodiscard]] std::optional<std::chrono::milliseconds> take_update(const zones::Registration& registration);
 
-  // The answer to a failed login: `answer`, or 429 when `client` has had too many of them. Only failures are counted and
-  // limited: a stranger behind the same router must not lock anybody out, and a right password is cheap to verify.
+  // The answer to a failed login: `answer`, or 429 when `client` has had too many of them. Only failures are counted
+  // and limited: a stranger behind the same router must not lock anybody out, and a right password is cheap to verify.
   // `username`: as it was sent.
   [[nodiscard]] HttpResponse refuse_login(const base::SocketAddress& client, std::string_view username,
                                           std::string_view by, HttpResponse answer);
+  // For the administrator, as the answer must not tell; not each when there are many.
+  void warn(std::string_view event, const base::SocketAddress& client, std::string_view username, std::string_view by);
 
  private:
   const base::Clock& clock_;

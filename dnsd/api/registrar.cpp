@@ -113,9 +113,9 @@ class Registrar::Impl : public std::enable_shared_from_this<Registrar::Impl> {
   std::optional<std::chrono::milliseconds> clock_offset_;  // wall clock less the one that never jumps
   base::ElapsedTime prune_not_before_{0};
 
-  std::size_t creating_ = 0;                   // on their way to the store
+  std::size_t creating_ = 0;                        // on their way to the store
   std::unordered_multiset<std::string> replacing_;  // usernames whose secret is on its way
-  std::unordered_set<std::string> leaving_;    // usernames whose removal is: they change nothing any more
+  std::unordered_set<std::string> leaving_;         // usernames whose removal is: they change nothing any more
   bool running_ = false;
 };
 
@@ -136,7 +136,8 @@ Result<Registration> Registrar::Impl::make(const RegistrationWishes& wishes, con
   if (!labels) return base::fail(labels.error());
   auto name = zone_->prepend(*labels);
   if (!name)
-    return base::fail(ErrorCode::Invalid, "{}.{} is too long for a domain name; let the registration have a random name",
+    return base::fail(ErrorCode::Invalid,
+                      "{}.{} is too long for a domain name; let the registration have a random name",
                       registration.subdomain, zone_->text());
   registration.name = std::move(*name);
   registration.secret = sha256_of(password);
@@ -207,15 +208,14 @@ asio::awaitable<Result<void>> Registrar::Impl::remove_from_store(std::string use
   RegistrationChange change = change_of(RegistrationChange::Kind::Remove, std::move(registration));
   Result<void> done = co_await change_registration(executor_, publisher_, std::move(change));
   leaving_.erase(username);
-  if (!done) co_return base::fail(done.error());
-  registry_.erase(username);
-  co_return Result<void>();
+  bool is_gone = done.has_value() || done.error().code == ErrorCode::NotFound;
+  if (is_gone) registry_.erase(username);
+  co_return done;
 }
 
 asio::awaitable<Result<std::vector<Registration>>> Registrar::Impl::list(std::string after, std::size_t limit) {
   auto self = shared_from_this();
-  Result<std::vector<Registration>> all =
-      co_await list_registrations(executor_, publisher_, std::move(after), limit);
+  Result<std::vector<Registration>> all = co_await list_registrations(executor_, publisher_, std::move(after), limit);
   co_return all;
 }
 
@@ -230,8 +230,7 @@ asio::awaitable<Result<Registration>> Registrar::Impl::log_in(std::string userna
   std::optional<Registration> found = find(username);
   if (found && leaving_.contains(found->username)) found.reset();
   if (found && found->is_bcrypt()) {
-    Result<Registration> answer =
-        co_await log_in_by_bcrypt(std::move(*found), std::move(password), std::move(client));
+    Result<Registration> answer = co_await log_in_by_bcrypt(std::move(*found), std::move(password), std::move(client));
     co_return answer;
   }
   // The same work for a username that nobody has, as far as it can be.
@@ -324,11 +323,10 @@ asio::awaitable<std::size_t> Registrar::Impl::prune_some() {
     if (!found || std::max(found->created, found->used) >= deadline) continue;
     std::string leaving = username;
     Result<void> done = co_await remove_from_store(std::move(leaving));
-    if (!done) co_return gone;
-    base::log::info("registration removed", {{"who", "prune_unused"},
-                                             {"username", username},
-                                             {"name", found->name.text()},
-                                             {"label", found->label}});
+    if (!done) co_return gone;  // the store has said itself what is wrong; the next slice tries again
+    base::log::info(
+        "registration removed",
+        {{"who", "prune_unused"}, {"username", username}, {"name", found->name.text()}, {"label", found->label}});
     ++gone;
   }
   co_return gone;

@@ -1,7 +1,7 @@
 // Registrations as the APIs see them: made, checked, rotated, removed, pruned. Memory (Registry) follows what the store
 // has acknowledged.
-// Whoever asks for a change logs it; what time removes is logged here. Thread: the control thread; bcrypt hashes are verified by a thread of its own
-// (PasswordHelper).
+// Whoever asks for a change logs it; what time removes is logged here. Thread: the control thread; bcrypt hashes are
+// verified by a thread of its own (PasswordHelper).
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -68,9 +68,10 @@ class Registrar {
   [[nodiscard]] std::optional<zones::Registration> find(std::string_view username) const;
   [[nodiscard]] std::size_t size() const;
 
-  // Whose username and password these are. `username` in any spelling that canonical_username() takes. In constant time for what may be guessed; an imported bcrypt hash is verified by the helper thread
-  // and replaced at its first success. Marks the registration used. Error: Denied (either is wrong), Unavailable (too
-  // many bcrypt hashes wait, or too many of them from `client`).
+  // Whose username and password these are. `username` in any spelling that canonical_username() takes. In constant time
+  // for what may be guessed; an imported bcrypt hash is verified by the helper thread and replaced at its first
+  // success. Marks the registration used. Error: Denied (either is wrong), Unavailable (too many bcrypt hashes wait, or
+  // too many from `client` were wrong).
   [[nodiscard]] asio::awaitable<base::Result<zones::Registration>> log_in(std::string username, std::string password,
                                                                           base::SocketAddress client);
 

@@ -142,14 +142,10 @@ json::array names_of(const std::vector<base::Name>& names) {
 json::object listed_members(const zones::Registration& registration) {
   json::value used = nullptr;
   if (registration.used != 0) used = time_text(registration.used);
-  return {{"username", registration.username},
-          {"fulldomain", registration.name.text()},
-          {"subdomain", registration.subdomain},
-          {"allowfrom", texts_of(registration.allow_from)},
-          {"for", names_of(registration.domains)},
-          {"label", registration.label},
-          {"created", time_text(registration.created)},
-          {"used", std::move(used)}};
+  return {{"username", registration.username},          {"fulldomain", registration.name.text()},
+          {"subdomain", registration.subdomain},        {"allowfrom", texts_of(registration.allow_from)},
+          {"for", names_of(registration.domains)},      {"label", registration.label},
+          {"created", time_text(registration.created)}, {"used", std::move(used)}};
 }
 
 }  // namespace

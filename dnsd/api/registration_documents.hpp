@@ -10,8 +10,8 @@
 
 namespace countersign::dnsd {
 
-// {"name","for","label","allow_from"} of a POST, all of them optional; "" = none of them. Names are judged and domains are
-// without their duplicates; the zone's own rules are the registrar's. Error: Invalid.
+// {"name","for","label","allow_from"} of a POST, all of them optional; "" = none of them. Names are judged and domains
+// are without their duplicates; the zone's own rules are the registrar's. Error: Invalid.
 [[nodiscard]] base::Result<RegistrationWishes> parse_registration_wishes(std::string_view body);
 
 // With its password: for the one who made or rotated it.

@@ -1,5 +1,6 @@
 #include "dnsd/api/registrations_api.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/log.hpp"
@@ -90,6 +91,11 @@ asio::awaitable<ApiResponse> RegistrationsApi::list(RequestTarget target) {
   if (!found) co_return error_response(found.error());
   bool goes_on = found->size() > limit;
   if (goes_on) found->resize(limit);
+  // The store is told of use only now and then.
+  for (zones::Registration& registration : *found) {
+    std::optional<zones::Registration> current = registrar_.find(registration.username);
+    if (current) registration.used = std::max(registration.used, current->used);
+  }
   ApiResponse response(200, registrations_document(*found));
   if (goes_on) response.link = link_of(found->back().username, limit);
   co_return response;

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <vector>
@@ -146,6 +147,12 @@ void warn_of_readers(const std::string& key) {
     base::log::warn("everybody on this machine may read the TLS key", {{"file", key}, {"remedy", "chmod o-r"}});
 }
 
+// Not there; a folder that may not be looked into is another matter.
+bool is_missing(const std::string& path) {
+  struct stat found{};
+  return stat(path.c_str(), &found) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 }  // namespace
 
 void prepare_tls() {
@@ -155,6 +162,12 @@ void prepare_tls() {
   Context context = make_context();
   base::Handle<SSL, SSL_free> connection(context ? SSL_new(context.get()) : nullptr);
   ERR_clear_error();
+}
+
+Result<void> check_tls_files(const std::string& certificate, const std::string& key) {
+  auto loaded = load(certificate, key);
+  if (!loaded) return base::fail(loaded.error());
+  return {};
 }
 
 TlsContext::Mark TlsContext::Mark::of(const std::string& path) {
@@ -182,6 +195,16 @@ Result<void> TlsContext::use(const std::string& certificate, const std::string& 
   }
   Marks marks{Mark::of(certificate), Mark::of(key)};
   if (context_ && certificate == certificate_ && key == key_ && marks.are_same(marks_)) return {};
+  // The first certificate may be one that is obtained through this very daemon.
+  if (!context_ && (is_missing(certificate) || is_missing(key))) {
+    if (certificate != certificate_ || key != key_)
+      base::log::warn("the API turns everybody away until its certificate is there",
+                      {{"certificate", certificate}, {"key", key}});
+    certificate_ = certificate;
+    key_ = key;
+    marks_ = marks;
+    return {};
+  }
   auto loaded = load(certificate, key);
   if (!loaded) return base::fail(loaded.error());
   base::log::info("TLS certificate in use", {{"file", certificate}, {"expires", expiry_of(loaded->get())}});
@@ -195,7 +218,7 @@ Result<void> TlsContext::use(const std::string& certificate, const std::string& 
 }
 
 void TlsContext::look() {
-  if (!context_) return;
+  if (certificate_.empty()) return;
   if (Marks{Mark::of(certificate_), Mark::of(key_)}.are_same(marks_)) {
     complaint_.clear();
     return;
@@ -203,7 +226,9 @@ void TlsContext::look() {
   auto used = use(std::string(certificate_), std::string(key_));
   if (used || used.error().message == complaint_) return;
   complaint_ = used.error().message;
-  base::log::warn("the new TLS certificate cannot be used; the old one stays", {{"reason", complaint_}});
+  base::log::warn(
+      context_ ? "the new TLS certificate cannot be used; the old one stays" : "the TLS certificate cannot be used",
+      {{"reason", complaint_}});
 }
 
 }  // namespace countersign::dnsd

@@ -1,6 +1,6 @@
-// Messages that a worker does not answer itself: dynamic updates, and whatever is signed with TSIG. They go to the control
-// thread by a ring of each worker; when it is full they are dropped, and clients ask again.
-// Thread: reserve() and commit() by the answering thread; front(), release() and lost() by the control thread.
+// Messages that a worker does not answer itself: dynamic updates, and whatever is signed with TSIG. They go to the
+// control thread by a ring of each worker; when it is full they are dropped, and clients ask again. Thread: reserve()
+// and commit() by the answering thread; front(), release() and lost() by the control thread.
 #pragma once
 
 #include <netinet/in.h>

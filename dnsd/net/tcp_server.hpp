@@ -39,8 +39,8 @@ class TcpServer {
   // What becomes of queries that the responder defers; they get no answer without it. `message` lasts until the handler
   // returns. It calls `send` once, then or later, on this thread, with nothing to say there is no answer; the session
   // may be gone by then, and this server.
-  using DeferredHandler =
-      std::function<void(base::Bytes message, const base::SocketAddress& client, std::function<void(std::string)> send)>;
+  using DeferredHandler = std::function<void(base::Bytes message, const base::SocketAddress& client,
+                                             std::function<void(std::string)> send)>;
   void set_deferred_handler(DeferredHandler handler) { deferred_handler_ = std::move(handler); }
   // No new connections. What has arrived is answered and answers on their way are finished; then all are closed.
   void stop();

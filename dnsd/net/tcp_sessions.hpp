@@ -32,8 +32,8 @@ struct TcpSession {
   sockaddr_in6 client{};  // large enough for both families
   std::chrono::steady_clock::time_point since;
   TcpConversation conversation;
-  std::size_t kept = 0;  // octets of conversation that count
-  bool asked = false;    // at least one whole query
+  std::size_t kept = 0;                                               // octets of conversation that count
+  bool asked = false;                                                 // at least one whole query
   TcpConversation::Wants waits_for = TcpConversation::Wants::Octets;  // what epoll watches for
   std::uint64_t number = 0;                                           // while answers are expected
   std::chrono::steady_clock::time_point expects_since;                // the last of them

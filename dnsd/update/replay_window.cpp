@@ -19,9 +19,9 @@ struct Entry {
 
 // What one key signed. Apart, so that a key that is used much, or whose clock is fast, takes nothing from another.
 struct KeyMemory {
-  std::unordered_map<std::string, Entry> entries;                     // by MAC
-  std::set<std::pair<std::uint64_t, std::string_view>> by_time;       // the MACs of `entries`
-  std::optional<std::uint64_t> forgotten;                             // signed then or before: may have been one of ours
+  std::unordered_map<std::string, Entry> entries;                // by MAC
+  std::set<std::pair<std::uint64_t, std::string_view>> by_time;  // the MACs of `entries`
+  std::optional<std::uint64_t> forgotten;                        // signed then or before: may have been one of ours
 
   void forget(std::uint64_t time_signed, const std::string& mac) {
     by_time.erase({time_signed, mac});

@@ -192,7 +192,9 @@ class PrerequisiteReader {
       out.push_back({.kind = kind, .name = record.owner, .type = 0, .rdatas = {}});
       return std::nullopt;
     }
-    if (is_meta(wire.type)) return refuse(rcode::kFormErr, "a prerequisite has type {}", wire.type);
+    // Of other types of questions there simply is no RRset; these two are of messages, and in a place of their own.
+    if (wire.type == record_type::kOpt || wire.type == record_type::kTsig)
+      return refuse(rcode::kFormErr, "a prerequisite has type {}", wire.type);
     auto kind = exists ? Prerequisite::Kind::RrsetExists : Prerequisite::Kind::RrsetNotExists;
     out.push_back({.kind = kind, .name = record.owner, .type = wire.type, .rdatas = {}});
     return std::nullopt;

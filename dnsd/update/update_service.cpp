@@ -127,7 +127,8 @@ class UpdateService::Impl {
         responder_(responder),
         reader_(reader),
         clock_(clock),
-        timer_(executor_) {}
+        timer_(executor_),
+        begun_(now()) {}
 
   void use(std::shared_ptr<const UpdatePolicy> policy) {
     if (policy) policy_ = std::move(policy);
@@ -182,6 +183,7 @@ class UpdateService::Impl {
   std::uint64_t last_number_ = 0;
   std::size_t unanswered_ = 0;  // of waiting_
   asio::steady_timer timer_;
+  std::uint64_t begun_;  // seconds since 1970
   bool looking_ = false;
   UpdateCounters counters_;
   Counters query_counters_;
@@ -287,6 +289,9 @@ void UpdateService::Impl::serve_query(const Job& job, const std::string& strippe
 void UpdateService::Impl::serve_update(const Job& job, TsigContext context) {
   const TsigRecord& request = context.request;
   ReplayWindow::Found found = window_.look(context.key->name.wire(), request.mac, request.time_signed, now());
+  // What was applied before this start is forgotten: a message of that time may be a repeated one.
+  if (found.verdict == ReplayWindow::Verdict::New && request.time_signed < begun_)
+    found.verdict = ReplayWindow::Verdict::TooOld;
   switch (found.verdict) {
     case ReplayWindow::Verdict::New:
       break;
@@ -304,7 +309,8 @@ void UpdateService::Impl::serve_update(const Job& job, TsigContext context) {
   }
   std::string stripped = without_tsig(job.message, request.at);
   auto parsed = parse_update(base::as_bytes(stripped), policy_->zones, *context.key);
-  if (auto* refusal = std::get_if<UpdateRefusal>(&parsed)) return refuse(job, refusal->rcode, refusal->reason, &context);
+  if (auto* refusal = std::get_if<UpdateRefusal>(&parsed))
+    return refuse(job, refusal->rcode, refusal->reason, &context);
   if (waiting_.size() >= kMaxPending)
     return refuse(job, rcode::kServFail, "too many updates wait for the store", &context);
   hand_to_store(job, std::move(context), std::move(std::get<UpdateRequest>(parsed).update));
@@ -399,9 +405,9 @@ void UpdateService::Impl::complain(std::string_view event, const std::string& fr
   ++complaints_;
   std::string who = key.empty() ? "unsigned" : "key:" + std::string(key);
   base::log::warn(event, {{"who", std::move(who)},
-                                     {"from", from},
-                                     {"reason", std::string(reason)},
-                                     {"suppressed", std::to_string(std::exchange(unsaid_, 0))}});
+                          {"from", from},
+                          {"reason", std::string(reason)},
+                          {"suppressed", std::to_string(std::exchange(unsaid_, 0))}});
 }
 
 UpdateService::UpdateService(asio::any_io_executor executor, zones::Publisher& publisher, const Responder& responder,

@@ -54,7 +54,8 @@ class UpdateService {
   // Messages that wait for the store.
   [[nodiscard]] std::size_t pending() const;
   [[nodiscard]] const UpdateCounters& counters() const;
-  // Answers to what was deferred, and what signed queries asked for. Their arrival was counted by whoever deferred them.
+  // Answers to what was deferred, and what signed queries asked for. Their arrival was counted by whoever deferred
+  // them.
   [[nodiscard]] const Counters& query_counters() const;
 
  private:

@@ -1,6 +1,6 @@
-// One DNS question at a time, for the benchmark: what a lone resolver sees while the server has other things to do. Reads
-// one line a slice, "ADDRESS:PORT MILLISECONDS", asks for the TXT of n<i>.ZONE and prints
-// "ANSWERED WRONG NANOSECONDS P50 P99 MAX", times in nanoseconds.
+// One DNS question at a time, for the benchmark: what a lone resolver sees while the server has other things to do.
+// Reads one line a slice, "ADDRESS:PORT MILLISECONDS", asks for the TXT of n<i>.ZONE and prints "ANSWERED WRONG
+// NANOSECONDS P50 P99 MAX", times in nanoseconds.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -39,9 +39,10 @@ int main(int argc, char* argv[]) {
         ++wrong;
       taken.add(Clock::now() - before);
     }
-    std::printf("%llu %llu %lld %llu %llu %llu\n", answered, wrong, static_cast<long long>((Clock::now() - start).count()),
-                static_cast<unsigned long long>(taken.percentile(0.5)), static_cast<unsigned long long>(taken.percentile(0.99)),
-                static_cast<unsigned long long>(taken.percentile(1)));
+    std::printf(
+        "%llu %llu %lld %llu %llu %llu\n", answered, wrong, static_cast<long long>((Clock::now() - start).count()),
+        static_cast<unsigned long long>(taken.percentile(0.5)), static_cast<unsigned long long>(taken.percentile(0.99)),
+        static_cast<unsigned long long>(taken.percentile(1)));
     std::fflush(stdout);
   }
   return 0;

@@ -1,5 +1,5 @@
-// One question at a time over UDP, for the benchmarks that look at what is served: whether a value is there, and how long
-// the answer took.
+// One question at a time over UDP, for the benchmarks that look at what is served: whether a value is there, and how
+// long the answer took.
 #pragma once
 
 #include <poll.h>

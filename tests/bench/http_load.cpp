@@ -1,11 +1,13 @@
-// A closed-loop client of the acme-dns API for the benchmark: connections that stay open, each with one request outstanding,
-// filled in from a template. Light, because the server shares the machine's two cores with it. Reads one line a slice,
+// A closed-loop client of the acme-dns API for the benchmark: connections that stay open, each with one request
+// outstanding, filled in from a template. Light, because the server shares the machine's two cores with it. Reads one
+// line a slice,
 //   update ADDRESS:PORT CONNECTIONS MILLISECONDS SAMPLE      each SAMPLE-th value is asked for by UDP as soon as it is
 //                                                            acknowledged (0: none)
-//   register ADDRESS:PORT CONNECTIONS MILLISECONDS COUNT     at most COUNT; what was registered is added to the accounts
-// and prints "DONE ERRORS NANOSECONDS P50 P99 MAX ASKED MISSED ASKED_P50 ASKED_MAX", times in nanoseconds. Accounts: lines
-// "USERNAME PASSWORD SUBDOMAIN" of one length. Connection i of n has the accounts i, i + n, i + 2n...: no two requests to one
-// account are under way at once, so that a value that is not there was lost, and not replaced.
+//   register ADDRESS:PORT CONNECTIONS MILLISECONDS COUNT     at most COUNT; what was registered is added to the
+//   accounts
+// and prints "DONE ERRORS NANOSECONDS P50 P99 MAX ASKED MISSED ASKED_P50 ASKED_MAX", times in nanoseconds. Accounts:
+// lines "USERNAME PASSWORD SUBDOMAIN" of one length. Connection i of n has the accounts i, i + n, i + 2n...: no two
+// requests to one account are under way at once, so that a value that is not there was lost, and not replaced.
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -42,12 +44,14 @@ constexpr std::size_t kValue = 43;
 // A request with places to fill in.
 struct Template {
   Template() {
-    std::string body = R"({"subdomain":")" + std::string(kSubdomain, 's') + R"(","txt":")" + std::string(kValue, 't') + R"("})";
+    std::string body =
+        R"({"subdomain":")" + std::string(kSubdomain, 's') + R"(","txt":")" + std::string(kValue, 't') + R"("})";
     text = "POST /update HTTP/1.1\r\nHost: bench\r\nX-Api-User: ";
     username = text.size();
     text += std::string(kUsername, 'u') + "\r\nX-Api-Key: ";
     password = text.size();
-    text += std::string(kPassword, 'p') + "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+    text += std::string(kPassword, 'p') +
+            "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
     subdomain = text.size() + body.find(std::string(kSubdomain, 's'));
     value = text.size() + body.find(std::string(kValue, 't'));
     text += body;
@@ -102,7 +106,8 @@ std::string member(std::string_view body, std::string_view name) {
 
 class Load {
  public:
-  Load(std::string accounts, std::string zone, const base::SocketAddress& dns) : file_(std::move(accounts)), zone_(std::move(zone)), question_(dns) {
+  Load(std::string accounts, std::string zone, const base::SocketAddress& dns)
+      : file_(std::move(accounts)), zone_(std::move(zone)), question_(dns) {
     std::ifstream in(file_, std::ios::binary);
     std::ostringstream whole;
     whole << in.rdbuf();
@@ -154,12 +159,15 @@ class Load {
         return false;
       }
       connection.account = i;
-      connection.request = task_.registers ? "POST /register HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n" : template_.text;
+      connection.request =
+          task_.registers ? "POST /register HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n" : template_.text;
     }
     return true;
   }
 
-  std::string_view account(std::size_t number) const { return std::string_view(accounts_).substr(number * kLine, kLine); }
+  std::string_view account(std::size_t number) const {
+    return std::string_view(accounts_).substr(number * kLine, kLine);
+  }
 
   void fill_in(Connection& connection) {
     std::size_t count = accounts_.size() / kLine;
@@ -212,7 +220,8 @@ class Load {
 
   bool judge(const Connection& connection, const Reply& reply) {
     if (task_.registers) {
-      std::string line = member(reply.body, "username") + " " + member(reply.body, "password") + " " + member(reply.body, "subdomain") + "\n";
+      std::string line = member(reply.body, "username") + " " + member(reply.body, "password") + " " +
+                         member(reply.body, "subdomain") + "\n";
       if (reply.status == 201 && line.size() == kLine) {
         accounts_ += line;
         return true;
@@ -224,12 +233,14 @@ class Load {
         return true;
       }
     }
-    if (errors_++ < 3) std::fprintf(stderr, "answered %d %.*s\n", reply.status, static_cast<int>(reply.body.size()), reply.body.data());
+    if (errors_++ < 3)
+      std::fprintf(stderr, "answered %d %.*s\n", reply.status, static_cast<int>(reply.body.size()), reply.body.data());
     return false;
   }
 
   void look(const Connection& connection, std::string_view value) {
-    std::string name = std::string(account(connection.account).substr(kUsername + kPassword + 2, kSubdomain)) + "." + zone_;
+    std::string name =
+        std::string(account(connection.account).substr(kUsername + kPassword + 2, kSubdomain)) + "." + zone_;
     Clock::time_point before = Clock::now();
     ++asked_;
     if (question_.ask(name, value) != DnsQuestion::Outcome::There) ++missed_;
@@ -239,8 +250,9 @@ class Load {
   void report(std::chrono::nanoseconds elapsed) {
     if (task_.registers) std::ofstream(file_, std::ios::binary | std::ios::trunc) << accounts_;
     auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-    std::printf("%llu %llu %lld %llu %llu %llu %llu %llu %llu %llu\n", number(done_), number(errors_), static_cast<long long>(elapsed.count()),
-                number(taken_.percentile(0.5)), number(taken_.percentile(0.99)), number(taken_.percentile(1)), number(asked_), number(missed_),
+    std::printf("%llu %llu %lld %llu %llu %llu %llu %llu %llu %llu\n", number(done_), number(errors_),
+                static_cast<long long>(elapsed.count()), number(taken_.percentile(0.5)),
+                number(taken_.percentile(0.99)), number(taken_.percentile(1)), number(asked_), number(missed_),
                 number(asking_.percentile(0.5)), number(asking_.percentile(1)));
     std::fflush(stdout);
   }

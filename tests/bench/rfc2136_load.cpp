@@ -1,7 +1,7 @@
-// A closed-loop client of RFC 2136 for the benchmark: a window of signed updates (RFC 8945, hmac-sha256) over UDP, each of
-// which replaces the TXT records of a name by a new one. Reads one line a slice, "ADDRESS:PORT WINDOW MILLISECONDS SAMPLE",
-// and prints "DONE ERRORS NANOSECONDS P50 P99 MAX ASKED MISSED ASKED_P50 ASKED_MAX", times in nanoseconds; an update without an
-// answer for two seconds is an error. Slot i of n has the names i, i + n, i + 2n...
+// A closed-loop client of RFC 2136 for the benchmark: a window of signed updates (RFC 8945, hmac-sha256) over UDP, each
+// of which replaces the TXT records of a name by a new one. Reads one line a slice, "ADDRESS:PORT WINDOW MILLISECONDS
+// SAMPLE", and prints "DONE ERRORS NANOSECONDS P50 P99 MAX ASKED MISSED ASKED_P50 ASKED_MAX", times in nanoseconds; an
+// update without an answer for two seconds is an error. Slot i of n has the names i, i + n, i + 2n...
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <poll.h>
@@ -36,7 +36,9 @@ struct Settings {
   std::size_t names = 1000;
 };
 
-std::string number16(std::size_t value) { return {static_cast<char>(value >> 8U), static_cast<char>(value)}; }
+std::string number16(std::size_t value) {
+  return {static_cast<char>(value >> 8U), static_cast<char>(value)};
+}
 
 struct Slot {
   std::size_t name = 0;
@@ -48,9 +50,11 @@ struct Slot {
 
 class Load {
  public:
-  explicit Load(Settings settings) : settings_(std::move(settings)), zone_wire_(wire_name(settings_.zone)), key_wire_(wire_name(settings_.key)) {}
+  explicit Load(Settings settings)
+      : settings_(std::move(settings)), zone_wire_(wire_name(settings_.zone)), key_wire_(wire_name(settings_.key)) {}
 
-  bool run(const base::SocketAddress& server, std::size_t window, std::chrono::milliseconds duration, std::size_t sample) {
+  bool run(const base::SocketAddress& server, std::size_t window, std::chrono::milliseconds duration,
+           std::size_t sample) {
     base::Descriptor socket(::socket(server.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket || connect(socket.get(), server.data(), server.size()) != 0) {
       std::fprintf(stderr, "cannot connect to %s\n", server.text().c_str());
@@ -92,9 +96,11 @@ class Load {
       letter = static_cast<char>('a' + random_ % 26);
     }
     std::string name = wire_name(name_of(slot));
-    std::string message = number16(slot.generation << 10U | index) + std::string("\x28\0\0\1\0\0\0\2\0\0", 10) + zone_wire_ + std::string("\0\x06\0\1", 4);
+    std::string message = number16(slot.generation << 10U | index) + std::string("\x28\0\0\1\0\0\0\2\0\0", 10) +
+                          zone_wire_ + std::string("\0\x06\0\1", 4);
     message += name + std::string("\0\x10\0\xff\0\0\0\0\0\0", 10);
-    message += name + std::string("\0\x10\0\1\0\0\0\1", 8) + number16(kValue + 1) + static_cast<char>(kValue) + slot.value;
+    message +=
+        name + std::string("\0\x10\0\1\0\0\0\1", 8) + number16(kValue + 1) + static_cast<char>(kValue) + slot.value;
     append_tsig(message);
     slot.busy = true;
     slot.began = Clock::now();
@@ -104,14 +110,19 @@ class Load {
 
   void append_tsig(std::string& message) const {
     static const std::string algorithm = wire_name("hmac-sha256");
-    auto now = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-    std::string time = number16(now >> 32U & 0xffff) + number16(now >> 16U & 0xffff) + number16(now & 0xffff) + number16(300);
-    std::string signed_part = message + key_wire_ + std::string("\0\xff\0\0\0\0", 6) + algorithm + time + std::string(4, '\0');
+    auto now = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+    std::string time =
+        number16(now >> 32U & 0xffff) + number16(now >> 16U & 0xffff) + number16(now & 0xffff) + number16(300);
+    std::string signed_part =
+        message + key_wire_ + std::string("\0\xff\0\0\0\0", 6) + algorithm + time + std::string(4, '\0');
     std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
     unsigned length = 0;
-    HMAC(EVP_sha256(), settings_.secret.data(), static_cast<int>(settings_.secret.size()), reinterpret_cast<const unsigned char*>(signed_part.data()),
-         signed_part.size(), mac.data(), &length);
-    std::string rdata = algorithm + time + number16(kMac) + std::string(reinterpret_cast<const char*>(mac.data()), kMac) + message.substr(0, 2) + std::string(4, '\0');
+    HMAC(EVP_sha256(), settings_.secret.data(), static_cast<int>(settings_.secret.size()),
+         reinterpret_cast<const unsigned char*>(signed_part.data()), signed_part.size(), mac.data(), &length);
+    std::string rdata = algorithm + time + number16(kMac) +
+                        std::string(reinterpret_cast<const char*>(mac.data()), kMac) + message.substr(0, 2) +
+                        std::string(4, '\0');
     message[11] = 1;
     message += key_wire_ + std::string("\0\xfa\0\xff\0\0\0\0", 8) + number16(rdata.size()) + rdata;
   }
@@ -153,8 +164,9 @@ class Load {
 
   void report(std::chrono::nanoseconds elapsed) {
     auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-    std::printf("%llu %llu %lld %llu %llu %llu %llu %llu %llu %llu\n", number(done_), number(errors_), static_cast<long long>(elapsed.count()),
-                number(taken_.percentile(0.5)), number(taken_.percentile(0.99)), number(taken_.percentile(1)), number(asked_), number(missed_),
+    std::printf("%llu %llu %lld %llu %llu %llu %llu %llu %llu %llu\n", number(done_), number(errors_),
+                static_cast<long long>(elapsed.count()), number(taken_.percentile(0.5)),
+                number(taken_.percentile(0.99)), number(taken_.percentile(1)), number(asked_), number(missed_),
                 number(asking_.percentile(0.5)), number(asking_.percentile(1)));
     std::fflush(stdout);
   }
@@ -179,8 +191,8 @@ int main(int argc, char* argv[]) {
   app.add_option("--names", settings.names)->check(CLI::Range(std::size_t{64}, std::size_t{1'000'000}));
   CLI11_PARSE(app, argc, argv);
   settings.secret.resize(secret.size());
-  int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(settings.secret.data()), reinterpret_cast<const unsigned char*>(secret.data()),
-                               static_cast<int>(secret.size()));
+  int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(settings.secret.data()),
+                               reinterpret_cast<const unsigned char*>(secret.data()), static_cast<int>(secret.size()));
   if (length < static_cast<int>(kMac)) {
     std::fprintf(stderr, "bad --secret\n");
     return 2;

@@ -63,13 +63,14 @@ class Ours:
     API_PORT = 8053
 
     def __init__(self, scene, address, registrations, *, names, max_values):
-        self.accounts = scene.path(f"accounts-{registrations}")
+        folder = f"countersignd-{address}"
+        self.accounts = scene.path(f"accounts-{address}")
         zone = f'[[zone]]\nname = "{ZONE}"\nnameservers = ["ns1.{ZONE}"]\nhostmaster = "hostmaster@{ZONE}"\nrecords = ["ns1 A {address}"]\n'
         api = (f'registration = "open"\nregistration_rate = {{ per_address = 0, burst = 0 }}\nupdate_rate = {{ per_account = 0, burst = 0 }}\n'
                f"max_registrations = {registrations + 5_000_000}\n")
         self.daemon = Countersignd(
             scene, address, zones=zone, dns="rate_limit = { responses_per_second = 0 }", challenge=f"[challenge]\nmax_values = {max_values}", api=api,
-            keys=[(KEY, [f"*.{ZONE}"])], name=f"countersignd-{registrations}")
+            keys=[(KEY, [f"*.{ZONE}"])], name=folder)
         self.key = self.daemon.keys[KEY]
         self.daemon.stop()
         write_registrations(os.path.join(self.daemon.state, "dnsd", "store.sqlite3"), self.accounts, registrations)

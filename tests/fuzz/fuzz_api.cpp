@@ -1,5 +1,5 @@
-// Bodies and fields of the public API's requests, without a store: what is accepted obeys the rules that the rest relies
-// on, and every answer made of it is JSON of one line.
+// Bodies and fields of the public API's requests, without a store: what is accepted obeys the rules that the rest
+// relies on, and every answer made of it is JSON of one line.
 #include <boost/json.hpp>
 #include <cstdint>
 #include <stdexcept>

@@ -72,7 +72,7 @@ std::string signed_octets(const std::string& message, const dnsd::TsigRecord& re
   Layout at = lay_out(message, record);
   std::string octets = before + message.substr(at.mac_end, 2) + message.substr(2, record.at - 2);
   std::size_t count_at = before.size() + 10;
-  unsigned count = (static_cast<unsigned char>(message[10]) << 8U) | static_cast<unsigned char>(message[11]);
+  unsigned count = base::load_u16(base::as_bytes(message).data() + 10);
   octets[count_at] = static_cast<char>((count - 1U) >> 8U);
   octets[count_at + 1] = static_cast<char>(count - 1U);
   octets += lower(message.substr(record.at, at.owner_end - record.at));

@@ -4,7 +4,6 @@ import json
 import os
 
 import peers
-import zone_files
 
 
 class LegoAcmeDns(peers.Lego):
@@ -92,7 +91,7 @@ class CertbotAcmeDns(peers.Certbot):
 _CURL_HOOK = '''#!/bin/sh
 post() { # ENDPOINT DOMAIN VALUE
     printf '{"fqdn": "_acme-challenge.%s.", "value": "%s"}' "$2" "$3" |
-        curl --fail-with-body -sS -m 30 -u "$API_USER:$API_KEY" -H 'Content-Type: application/json' --data-binary @- "$API/$1"
+        curl --fail-with-body -sS -m 30 -u "$API_USER:$API_KEY" -H 'Content-Type: application/json' --data-binary @- "$COUNTERSIGN_API/$1"
 }
 verb=$1; shift
 case $verb in
@@ -111,10 +110,5 @@ class DehydratedPresent(peers.Dehydrated):
         super().__init__(net)
 
     def prepare(self):
-        self.environment.update({"API": self.net.api_url, "API_USER": self._account.username, "API_KEY": self._account.password})
+        self.environment.update({"COUNTERSIGN_API": self.net.api_url, "API_USER": self._account.username, "API_KEY": self._account.password})
         super().prepare()
-
-
-def parent_name(number):
-    """A name of the parent zone whose challenge is delegated nowhere yet."""
-    return f"fresh{number}.{zone_files.PARENT}"

@@ -105,8 +105,8 @@ class LittleInternet:
 
     @property
     def update_key(self):
-        """The TSIG key of the responder that clients of RFC 2136 are given."""
-        return self.bind.key if self.bind else next(iter(self.daemon.keys.values()))
+        """The TSIG key of the responder that clients of RFC 2136 are given; None when it has none."""
+        return self.bind.key if self.bind else next(iter(self.daemon.keys.values()), None)
 
     @property
     def api_url(self):

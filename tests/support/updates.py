@@ -156,25 +156,38 @@ def sign(message, key, *, when=None, fudge=300, length=None, name=None, algorith
             + _labels_wire(key_labels) + struct.pack(">HHIH", TSIG, CLASS_ANY, 0, len(rdata)) + rdata)
 
 
+def _last_record(message):
+    """(owner, type, class, ttl, RDATA, where it begins) of the last record; without a look into the others' RDATA, which may be none."""
+    questions, *counts = struct.unpack_from(">4H", message, 4)
+    position, found = 12, None
+    for _ in range(questions):
+        position = name_at(message, position)[1] + 4
+    for _ in range(sum(counts)):
+        begin = position
+        owner, position = name_at(message, position)
+        rtype, rclass, ttl, length = struct.unpack_from(">HHIH", message, position)
+        position += 10 + length
+        found = (owner, rtype, rclass, ttl, message[position - length : position], begin)
+    return found
+
+
 def tsig_of(message):
     """The TSIG record at a message's end, or None."""
-    parsed = parse(message)
-    if not parsed.additional or parsed.additional[-1].type != TSIG:
+    last = _last_record(message)
+    if last is None or last[1] != TSIG:
         return None
-    found = parsed.additional[-1]
-    algorithm, position = name_at(found.rdata, 0)
-    when = int.from_bytes(found.rdata[position : position + 6], "big")
-    fudge, size = struct.unpack_from(">2H", found.rdata, position + 6)
-    mac = found.rdata[position + 10 : position + 10 + size]
-    original, error, length = struct.unpack_from(">3H", found.rdata, position + 10 + size)
-    other = found.rdata[position + 16 + size :]
-    if len(other) != length or found.rclass != CLASS_ANY or found.ttl != 0:
+    owner, _, rclass, ttl, rdata, begin = last
+    algorithm, position = name_at(rdata, 0)
+    when = int.from_bytes(rdata[position : position + 6], "big")
+    fudge, size = struct.unpack_from(">2H", rdata, position + 6)
+    mac = rdata[position + 10 : position + 10 + size]
+    original, error, length = struct.unpack_from(">3H", rdata, position + 10 + size)
+    other = rdata[position + 16 + size :]
+    if len(other) != length or rclass != CLASS_ANY or ttl != 0:
         raise ValueError("a malformed TSIG record")
-    # It is the last one, uncompressed.
-    begin = len(message) - len(found.rdata) - 10 - len(wire(found.owner))
     count = struct.unpack(">H", message[10:12])[0] - 1
     signed = struct.pack(">H", original) + message[2:10] + struct.pack(">H", count) + message[12:begin]
-    return Tsig(found.owner, algorithm, when, fudge, mac, original, error, other, signed)
+    return Tsig(owner, algorithm, when, fudge, mac, original, error, other, signed)
 
 
 def verify(answer, key, request):

@@ -38,6 +38,8 @@ class Clients(base.SystemTest):
         client = api_peers.LegoAcmeDns(self.net)
         with self.assertRaises(FixtureError) as refused:
             client.issue([name], timeout=60)
+        if "unrecognized DNS provider" in str(refused.exception):
+            self.skipTest("this lego is built without its acme-dns provider (Debian's is); what it sends is replayed below")
         self.assertIn("CNAME", str(refused.exception))
         account = client.accounts()[name]
         self.assertIn(account["fulldomain"], str(refused.exception))
@@ -115,19 +117,22 @@ class OverTls(base.SystemTest):
         self.assert_exit(run, 0)
         credentials = self.net.scene.write(f"remote-{name}/credentials.json", run.out, mode=0o600)
         state = self.net.scene.path(f"remote-{name}", "state")
-        config = self.net.scene.write(f"remote-{name}/countersign.toml", (
-            f'state_dir = "{state}"\ncontrol_socket = "{self.net.scene.path("nobody-here.sock")}"\n\n{self.net.acme_table()}'))
         server = f"https://{self.net.responder}:{self.net.daemon.API_PORT}"
+        config = self.net.scene.write(f"remote-{name}/countersign.toml", (
+            f'state_dir = "{state}"\ncontrol_socket = "{self.net.scene.path("nobody-here.sock")}"\n\n{self.net.acme_table()}'
+            f'server = "{server}"\ncredentials = "{credentials}"\n'))
         return config, credentials, server, os.path.join(state, "acme", "live", name, "fullchain.pem")
 
     def test_issue_through_a_remote_daemon(self):
         name = "n75.example.test"
         config, credentials, server, chain = self.remote(name)
         names = [name, f"*.{name}"]
-        run = self.net.run("issue", "--json", "--server", server, "--credentials", credentials, *names, config=config)
-        self.assert_exit(run, 0)
-        self.assert_certificate(chain, names)
-        self.assert_nothing_published()
+        # As the configuration says, and as the command line does.
+        for options in ([], ["--force", "--server", server, "--credentials", credentials]):
+            run = self.net.run("issue", "--json", *options, *names, config=config)
+            self.assert_exit(run, 0)
+            self.assert_certificate(chain, names)
+            self.assert_nothing_published()
 
     def test_wrong_password_is_said_and_nothing_is_left(self):
         name = "n76.example.test"

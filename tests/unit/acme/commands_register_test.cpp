@@ -110,10 +110,10 @@ Ran run_with(FakeControlSocket& socket, const Command& command, bool as_json = f
 }  // namespace
 
 TEST_CASE("register takes its options", "[acme][commands]") {
-  auto command = parse_as<RegisterCommand>({"register", "--name", "example.com", "--for", "a.test", "--for", "b.test",
-                                            "--label", "web server", "--allow-from", "192.0.2.0/24", "--allow-from",
-                                            "2001:db8::/32", "--format", "acme.sh", "--server-url",
-                                            "https://v.test:8443/api/", "--output", "f"});
+  auto command =
+      parse_as<RegisterCommand>({"register", "--name", "example.com", "--for", "a.test", "--for", "b.test", "--label",
+                                 "web server", "--allow-from", "192.0.2.0/24", "--allow-from", "2001:db8::/32",
+                                 "--format", "acme.sh", "--server-url", "https://v.test:8443/api/", "--output", "f"});
   CHECK(command.name == "example.com");
   CHECK(command.domains == std::vector<std::string>{"a.test", "b.test"});
   CHECK(command.label == "web server");
@@ -135,8 +135,8 @@ TEST_CASE("register takes its options", "[acme][commands]") {
 TEST_CASE("register and registrations refuse what cannot be", "[acme][commands]") {
   CHECK(contains(refused({"register", "--format", "traefik"}),
                  "\"traefik\" is none of acme-dns, acme.sh, cert-manager, certbot, lego"));
-  for (const char* url : {"", "v.test", "ftp://v.test", "https://v.test/?a=b", "https://v.test/#x", "https://u:p@v.test",
-                          "https://v.test/a b", "https://v.test/\n"})
+  for (const char* url : {"", "v.test", "ftp://v.test", "https://v.test/?a=b", "https://v.test/#x",
+                          "https://u:p@v.test", "https://v.test/a b", "https://v.test/\n"})
     CHECK(contains(refused({"register", "--server-url", url}), "--server-url"));
   CHECK(contains(refused({"register", "example.com"}), "unknown argument \"example.com\""));
   CHECK(contains(refused({"registrations"}), "registrations --help"));
@@ -150,8 +150,13 @@ TEST_CASE("register and registrations refuse what cannot be", "[acme][commands]"
 
 TEST_CASE("names of registrations are turned to A-labels, and a domain's name serves the domain", "[acme][commands]") {
   RegisterCommand command;
-  command.name = "B\xc3\xbc" "cher.Example.";
-  command.domains = {"WWW.example.com.", "stra\xc3\x9f" "e.test", "www.example.com"};
+  command.name =
+      "B\xc3\xbc"
+      "cher.Example.";
+  command.domains = {"WWW.example.com.",
+                     "stra\xc3\x9f"
+                     "e.test",
+                     "www.example.com"};
   command.label = "x";
   auto wishes = registration_wishes(command);
   REQUIRE(wishes);
@@ -159,7 +164,9 @@ TEST_CASE("names of registrations are turned to A-labels, and a domain's name se
   CHECK(wishes->domains == std::vector<std::string>{"xn--bcher-kva.example", "www.example.com", "xn--strae-oqa.test"});
   CHECK(wishes->label == "x");
   // One label is a name, though no domain.
-  for (auto [given, name] : {std::pair("Web1", "web1"), std::pair("b\xc3\xbc" "cher", "xn--bcher-kva")}) {
+  for (auto [given, name] : {std::pair("Web1", "web1"), std::pair("b\xc3\xbc"
+                                                                  "cher",
+                                                                  "xn--bcher-kva")}) {
     command.name = given;
     command.domains = {};
     auto lone = registration_wishes(command);
@@ -379,9 +386,11 @@ TEST_CASE("the list is a table for people and the daemon's own document for prog
   });
   Ran people = run_with(socket, RegistrationsListCommand{});
   CHECK(people.status == ExitStatus::Done);
-  CHECK(contains(people.out, "USERNAME  NAME         FOR            CREATED               USED                  LABEL\n"));
-  CHECK(contains(people.out, "a         a.auth.test  x.test y.test  2026-11-22T10:00:00Z  never                 "
-                             "web\\x1b[2J\n"));
+  CHECK(contains(people.out,
+                 "USERNAME  NAME         FOR            CREATED               USED                  LABEL\n"));
+  CHECK(contains(people.out,
+                 "a         a.auth.test  x.test y.test  2026-11-22T10:00:00Z  never                 "
+                 "web\\x1b[2J\n"));
   CHECK(contains(people.out, "b         b.auth.test  -              2026-11-22T10:00:00Z  2026-11-22T11:00:00Z  -\n"));
   Ran programs = run_with(socket, RegistrationsListCommand{}, true);
   CHECK(json::parse(programs.out) == json::parse("[" + first + "," + second + "]"));

@@ -50,14 +50,13 @@ TEST_CASE("a registration is asked for with what is wished alone, and read", "[a
 }
 
 TEST_CASE("a registration that is none is a protocol error", "[acme][control]") {
-  for (const char* body :
-       {"", "nonsense", "[]", "{}", R"({"username":"u"})",
-        R"({"username":"","password":"p","fulldomain":"a.b","allowfrom":[],"for":[],"zone":"b"})",
-        R"({"username":"u","password":"p","fulldomain":"a..b","allowfrom":[],"for":[],"zone":"b"})",
-        R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":{},"for":[],"zone":"b"})",
-        R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":[],"for":[7],"zone":"b"})",
-        R"({"username":"u","password":"","fulldomain":"a.b","allowfrom":[],"for":[],"zone":"b"})",
-        R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":[],"for":[]})"}) {
+  for (const char* body : {"", "nonsense", "[]", "{}", R"({"username":"u"})",
+                           R"({"username":"","password":"p","fulldomain":"a.b","allowfrom":[],"for":[],"zone":"b"})",
+                           R"({"username":"u","password":"p","fulldomain":"a..b","allowfrom":[],"for":[],"zone":"b"})",
+                           R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":{},"for":[],"zone":"b"})",
+                           R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":[],"for":[7],"zone":"b"})",
+                           R"({"username":"u","password":"","fulldomain":"a.b","allowfrom":[],"for":[],"zone":"b"})",
+                           R"({"username":"u","password":"p","fulldomain":"a.b","allowfrom":[],"for":[]})"}) {
     INFO(body);
     FakeControlSocket socket([&](const ControlRequest&) { return http_answer(201, body); });
     auto issued = Daemon(socket.path()).make_registration({});
@@ -72,9 +71,9 @@ TEST_CASE("what the daemon refuses about a registration is told with its code", 
     const char* code;
     ErrorCode expected;
   };
-  for (const Case& one :
-       {Case{409, "exists", ErrorCode::Exists}, Case{409, "full", ErrorCode::Full}, Case{400, "invalid", ErrorCode::Invalid},
-        Case{404, "not_found", ErrorCode::NotFound}, Case{503, "unavailable", ErrorCode::Unavailable}}) {
+  for (const Case& one : {Case{409, "exists", ErrorCode::Exists}, Case{409, "full", ErrorCode::Full},
+                          Case{400, "invalid", ErrorCode::Invalid}, Case{404, "not_found", ErrorCode::NotFound},
+                          Case{503, "unavailable", ErrorCode::Unavailable}}) {
     FakeControlSocket socket([&](const ControlRequest&) {
       return http_answer(one.status, fmt::format(R"({{"error":{{"code":"{}","message":"because"}}}})", one.code));
     });

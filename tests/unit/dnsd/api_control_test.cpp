@@ -267,8 +267,8 @@ TEST_CASE("the metrics have the sums of all counters, each family once", "[dnsd]
 TEST_CASE("a store that hangs does not hold up the status and the metrics, which tell of it", "[dnsd][api]") {
   Api api;
   REQUIRE(api.ask("PUT", "/v1/txt/a.auth.test", R"({"value":"v"})").status == 200);
-  ControlApi hurried(api.context.get_executor(), api.zone.publisher(), api.facts, api.zone.clock(),
-                     nullptr, std::chrono::milliseconds(20));
+  ControlApi hurried(api.context.get_executor(), api.zone.publisher(), api.facts, api.zone.clock(), nullptr,
+                     std::chrono::milliseconds(20));
   auto ask = [&](const std::string& target) {
     std::optional<ApiResponse> response;
     asio::co_spawn(api.context, hurried.handle_request(ApiRequest("GET", target)),

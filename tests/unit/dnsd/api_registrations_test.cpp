@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json.hpp>
@@ -104,7 +105,7 @@ TEST_CASE("a registration is made, found, listed and removed", "[dnsd][api]") {
     CHECK(shown.at(member) == issued.at(member));
   // It was used just now, by logs_in().
   CHECK(text(shown, "used") == base::format_rfc3339(api.zone.clock().wall()));
-  CHECK(usernames(api.ask("GET", "/v1/registrations")) == std::vector<std::string>{text(issued, "username")});
+  CHECK(api.ask("GET", "/v1/registrations").body == "[" + one.body + "]");
 
   CHECK(api.ask("DELETE", path).status == 204);
   CHECK(api.ask("DELETE", path).status == 404);
@@ -119,8 +120,7 @@ TEST_CASE("a registration without wishes has a name of its own, and was never us
     json::object issued = api.made(body);
     CHECK(text(issued, "subdomain").size() == 36);
     CHECK(text(issued, "fulldomain") == text(issued, "subdomain") + ".auth.test");
-    json::object shown =
-        json::parse(api.ask("GET", "/v1/registrations/" + text(issued, "username")).body).as_object();
+    json::object shown = json::parse(api.ask("GET", "/v1/registrations/" + text(issued, "username")).body).as_object();
     CHECK(shown.at("used").is_null());
     CHECK(json::serialize(shown.at("allowfrom")) == "[]");
   }

@@ -235,11 +235,32 @@ TEST_CASE("what is wrong with a certificate's files is said", "[dnsd][api]") {
   CHECK(refusal(good.certificate, good.locked_key).find("without a password") != std::string::npos);
   CHECK(refusal(good.certificate, good.certificate).find("has no private key") != std::string::npos);
   CHECK(refusal(good.certificate, second_pair().key).find("is not the key of") != std::string::npos);
+  files.write(good.certificate, good.key);
   TlsContext context;
+  REQUIRE(context.use(files.api.tls_certificate, files.api.tls_key));
   auto missing = context.use(files.api.tls_certificate + "x", files.api.tls_key);
   REQUIRE_FALSE(missing);
   CHECK(missing.error().code == base::ErrorCode::NotFound);
   CHECK(missing.error().message.find("api.tls_certificate") != std::string::npos);
+}
+
+TEST_CASE("without its first certificate the API turns everybody away, until it is there", "[dnsd][api]") {
+  Files files;
+  fs::remove(files.api.tls_key);
+  ApiServing serving(files.api);
+  for (int i = 0; i < 2; ++i) {
+    // Never plain HTTP either.
+    ClientSocket early = serving.client();
+    early.send(kGet);
+    CHECK(early.receive().value_or("").empty());
+    look(serving);
+  }
+  files.write(first_pair().certificate, second_pair().key);
+  look(serving);
+  CHECK(serving.client().receive().value_or("").empty());
+  files.write(second_pair().certificate, second_pair().key);
+  look(serving);
+  CHECK(served_name(serving) == "second");
 }
 
 TEST_CASE("a loop that is stopped at once leaves nothing of its connections", "[dnsd][api]") {

@@ -262,8 +262,7 @@ TEST_CASE("late answers to a client that does not read wait until it does", "[dn
   ask(client, 70);
 }
 
-TEST_CASE("an answer may be sent while another message is being deferred, and after the server's end",
-          "[dnsd][net]") {
+TEST_CASE("an answer may be sent while another message is being deferred, and after the server's end", "[dnsd][net]") {
   Send kept;
   {
     tests::Serving serving;

@@ -140,8 +140,8 @@ TEST_CASE("the documents of the control socket have the members that OpenAPI req
   auto check = [&](const char* schema, const json::value& document) {
     INFO(schema << " " << json::serialize(document));
     const json::object& properties = schemas.at(schema).at("properties").as_object();
-    for (const json::value& member : schemas.at(schema).at("required").as_array())
-      CHECK(document.as_object().contains(member.as_string()));
+    if (const json::value* required = schemas.at(schema).as_object().if_contains("required"))
+      for (const json::value& member : required->as_array()) CHECK(document.as_object().contains(member.as_string()));
     for (const json::key_value_pair& member : document.as_object()) CHECK(properties.contains(member.key()));
   };
   ApiResponse issued =

@@ -97,8 +97,8 @@ TEST_CASE("a registration's body that acme-dns refuses is refused in its words",
   for (const std::string& body :
        {std::string(R"({"allowfrom":"x"})"), std::string(R"({"allowfrom":[1]})"), std::string("[]"),
         std::string("\"\""), std::string("{} x"), std::string(" "), std::string("x"), std::string("{"),
-        std::string("true"), std::string("7"), std::string("{}{}"), std::string("\xef\xbb\xbf{}"),
-        std::string("\0", 1), std::string(R"({"allowfrom":[["1.2.3.4/32"]]})"), std::string(R"({"allowfrom":{}})"),
+        std::string("true"), std::string("7"), std::string("{}{}"), std::string("\xef\xbb\xbf{}"), std::string("\0", 1),
+        std::string(R"({"allowfrom":[["1.2.3.4/32"]]})"), std::string(R"({"allowfrom":{}})"),
         std::string(R"({"allowfrom":["1.2.3.4/32",{}]})"), std::string("{\"a\":\"\x01\"}"), deep,
         std::string("username=x")}) {
     INFO(body);
@@ -109,7 +109,8 @@ TEST_CASE("a registration's body that acme-dns refuses is refused in its words",
   for (const char* entry : {"1.2.3.4", "1.2.3.4/33", "01.2.3.4/24", "fe80::1%eth0/64", "", " 1.2.3.4/32", "::/129",
                             "1.2.3.4/-1", "1.2.3/24", "1.2.3.4/2 4", "x/1"}) {
     INFO(entry);
-    HttpResponse response = setting.post("/register", R"({"allowfrom":["192.0.2.0/24",")" + std::string(entry) + "\"]}");
+    HttpResponse response =
+        setting.post("/register", R"({"allowfrom":["192.0.2.0/24",")" + std::string(entry) + "\"]}");
     CHECK(response.status == 400);
     CHECK(response.body == no_cidr);
   }
@@ -180,8 +181,8 @@ TEST_CASE("what is wrong before the value is forbidden, whatever it is", "[dnsd]
   refused("an odd key", good, {keys[0], {"x-api-key", std::string(39, 'a') + "$"}});
   refused("the digest as a key", good, {keys[0], {"x-api-key", issued.registration.secret}});
   refused("another's subdomain", setting.update_body(other, challenge('a')), keys);
-  refused("the full domain", R"({"subdomain":")" + issued.registration.name.text() + R"(","txt":")" + challenge('a') + "\"}",
-          keys);
+  refused("the full domain",
+          R"({"subdomain":")" + issued.registration.name.text() + R"(","txt":")" + challenge('a') + "\"}", keys);
   std::string upper = issued.registration.subdomain;
   for (char& c : upper) c = static_cast<char>(std::toupper(c));
   if (upper != issued.registration.subdomain)
@@ -217,7 +218,8 @@ TEST_CASE("the newest values stay, a repeat drives none out, and others' values 
   IssuedRegistration issued = setting.account();
   setting.zone.publish(issued.registration.name.text(), "by-hand");
   for (char first : {'a', 'b', 'b', 'b', 'c'}) {
-    HttpResponse response = setting.post("/update", setting.update_body(issued, challenge(first)), setting.keys(issued));
+    HttpResponse response =
+        setting.post("/update", setting.update_body(issued, challenge(first)), setting.keys(issued));
     CHECK(response.status == 200);
   }
   std::vector<std::string> all = setting.served();

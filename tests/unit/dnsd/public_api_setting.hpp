@@ -98,7 +98,8 @@ struct PublicApiSetting {
     return made;
   }
   dnsd::HttpResponse ask(dnsd::HttpRequest made) { return run(api.handle_request(std::move(made))); }
-  dnsd::HttpResponse post(std::string target, std::string body, Fields fields = {}, std::string_view peer = "192.0.2.7") {
+  dnsd::HttpResponse post(std::string target, std::string body, Fields fields = {},
+                          std::string_view peer = "192.0.2.7") {
     return ask(request("POST", std::move(target), std::move(body), std::move(fields), peer));
   }
 

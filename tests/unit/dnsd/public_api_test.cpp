@@ -35,8 +35,9 @@ TEST_CASE("present publishes at the registration's name, whatever challenge of i
   PublicApiSetting setting;
   IssuedRegistration issued = account_for(setting, "example.com");
   std::string name = issued.registration.name.text();
-  for (const std::string& fqdn : {name, name + ".", std::string("_acme-challenge.example.com."),
-                                  std::string("_acme-challenge.example.com"), std::string("_ACME-challenge.Example.COM.")}) {
+  for (const std::string& fqdn :
+       {name, name + ".", std::string("_acme-challenge.example.com."), std::string("_acme-challenge.example.com"),
+        std::string("_ACME-challenge.Example.COM.")}) {
     INFO(fqdn);
     // As acme.sh writes it, who then looks for the value in quotes.
     HttpResponse response =
@@ -55,13 +56,15 @@ TEST_CASE("raw mode publishes the digest of the key authorization", "[dnsd][api]
   std::string digest = base::base64url_encode(base::as_bytes(sha256_of(key_authorization)));
   for (const char* domain : {"example.com", "*.example.com", "EXAMPLE.com."}) {
     INFO(domain);
-    std::string body = R"({"domain":")" + std::string(domain) + R"(","token":"token","keyAuth":"token.thumbprint"})" + "\n";
+    std::string body =
+        R"({"domain":")" + std::string(domain) + R"(","token":"token","keyAuth":"token.thumbprint"})" + "\n";
     HttpResponse response = setting.post("/present", body, login(issued));
     CHECK(response.status == 200);
     CHECK(text_of(json::parse(response.body), "value") == digest);
   }
   CHECK(setting.served() == std::vector<std::string>{issued.registration.name.text() + "=" + digest});
-  CHECK(setting.post("/cleanup", R"({"domain":"example.com","token":"token","keyAuth":"token.thumbprint"})", login(issued))
+  CHECK(setting
+            .post("/cleanup", R"({"domain":"example.com","token":"token","keyAuth":"token.thumbprint"})", login(issued))
             .status == 200);
   CHECK(setting.served().empty());
 }
@@ -127,7 +130,8 @@ TEST_CASE("a bad login is a 401 that asks for Basic, before anything else is loo
   for (const PublicApiSetting::Fields& fields :
        {PublicApiSetting::Fields{}, setting.basic(username, "wrong"), setting.basic(kUuid, issued.password),
         setting.basic("", ""), setting.keys(issued), PublicApiSetting::Fields{{"authorization", "Basic"}},
-        PublicApiSetting::Fields{{"authorization", "Basic ====" }}, PublicApiSetting::Fields{{"authorization", "Basic YQ=="}},
+        PublicApiSetting::Fields{{"authorization", "Basic ===="}},
+        PublicApiSetting::Fields{{"authorization", "Basic YQ=="}},
         PublicApiSetting::Fields{{"authorization", "Bearer " + issued.password}}}) {
     setting.zone.clock().advance(std::chrono::seconds(2));
     HttpResponse response = setting.post("/present", "nonsense", fields);
@@ -142,15 +146,26 @@ TEST_CASE("a bad body is a 400 that says what is wrong", "[dnsd][api]") {
   PublicApiSetting setting;
   IssuedRegistration issued = account_for(setting, "example.com");
   std::string name = issued.registration.name.text();
-  for (const std::string& body :
-       {std::string(), std::string("null"), std::string("[]"), std::string("{}"), std::string("{\"fqdn\":\"x\"}"),
-        std::string(R"({"fqdn":7,"value":"x"})"), std::string(R"({"fqdn":"","value":"x"})"),
-        std::string(R"({"fqdn":".","value":"x"})"), std::string(R"({"fqdn":"a..b","value":"x"})"),
-        fqdn_body(name, ""), fqdn_body(name, std::string(1025, 'x')), fqdn_body(name, "a\nb"),
-        fqdn_body(name, "b\xc3\xbc"), fqdn_body(std::string(300, 'a'), "x"), fqdn_body("a\x1b[31m..b", "x"),
-        std::string(R"({"domain":"example.com"})"), std::string(R"({"domain":"example.com","keyAuth":""})"),
-        std::string(R"({"domain":"","keyAuth":"x"})"), std::string(R"({"domain":"*.","keyAuth":"x"})"),
-        fqdn_body(name, "x") + "x"}) {
+  for (const std::string& body : {std::string(),
+                                  std::string("null"),
+                                  std::string("[]"),
+                                  std::string("{}"),
+                                  std::string("{\"fqdn\":\"x\"}"),
+                                  std::string(R"({"fqdn":7,"value":"x"})"),
+                                  std::string(R"({"fqdn":"","value":"x"})"),
+                                  std::string(R"({"fqdn":".","value":"x"})"),
+                                  std::string(R"({"fqdn":"a..b","value":"x"})"),
+                                  fqdn_body(name, ""),
+                                  fqdn_body(name, std::string(1025, 'x')),
+                                  fqdn_body(name, "a\nb"),
+                                  fqdn_body(name, "b\xc3\xbc"),
+                                  fqdn_body(std::string(300, 'a'), "x"),
+                                  fqdn_body("a\x1b[31m..b", "x"),
+                                  std::string(R"({"domain":"example.com"})"),
+                                  std::string(R"({"domain":"example.com","keyAuth":""})"),
+                                  std::string(R"({"domain":"","keyAuth":"x"})"),
+                                  std::string(R"({"domain":"*.","keyAuth":"x"})"),
+                                  fqdn_body(name, "x") + "x"}) {
     INFO(body);
     HttpResponse response = setting.post("/present", body, login(issued));
     CHECK(response.status == 400);
@@ -238,13 +253,12 @@ TEST_CASE("paths and methods are answered as acme-dns does", "[dnsd][api]") {
   HttpResponse health = ask("GET", "/health");
   CHECK(health.status == 200);
   CHECK(health.body.empty());
-  CHECK(field_of(health, "Vary") == "Origin");
   CHECK(ask("HEAD", "/health").status == 200);
   CHECK(ask("GET", "/health?x=y").status == 200);
   CHECK(ask("GET", "http://api.test/health").status == 200);
   CHECK(ask("POST", "https://api.test/register?a=b").status == 201);
-  for (const char* target : {"/", "", "*", "/registers", "/register/x", "/health/../metrics", "/%zz", "/\x01", "register",
-                             "http://api.test", "http://", "//", "/v1/status", "/.env"}) {
+  for (const char* target : {"/", "", "*", "/registers", "/register/x", "/health/../metrics", "/%zz", "/\x01",
+                             "register", "http://api.test", "http://", "//", "/v1/status", "/.env"}) {
     INFO(target);
     HttpResponse response = ask("GET", target);
     CHECK(response.status == 404);
@@ -303,7 +317,6 @@ TEST_CASE("a browser's page of any origin may call the API", "[dnsd][api]") {
   for (const char* target : {"/register", "/update", "/nothing"}) {
     HttpResponse response = setting.post(target, "", origin);
     CHECK(field_of(response, "Access-Control-Allow-Origin") == "*");
-    CHECK(field_of(response, "Vary") == "Origin");
   }
   CHECK(field_of(setting.post("/update", ""), "Access-Control-Allow-Origin").empty());
 }

@@ -19,6 +19,9 @@ TEST_CASE("a bucket gives its burst at once and then a token each so often", "[d
   CHECK_FALSE(buckets.take("a", limit, now + *wait));
   CHECK(buckets.take("a", limit, now + *wait));
   CHECK_FALSE(buckets.take("b", limit, now));
+  for (int i = 0; i < 9; ++i) CHECK_FALSE(buckets.look("b", limit, now));
+  CHECK(buckets.look("a", limit, now + milliseconds(500)) == milliseconds(500));
+  CHECK_FALSE(buckets.look("unknown", limit, now));
   // After a long pause there is the burst again, and no more.
   now += std::chrono::hours(1);
   for (int i = 0; i < 3; ++i) CHECK_FALSE(buckets.take("a", limit, now));

@@ -40,8 +40,8 @@ struct TsigClient {
     std::string mac(32, '\0');
     unsigned length = 0;
     HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-         reinterpret_cast<const unsigned char*>(data.data()), data.size(),
-         reinterpret_cast<unsigned char*>(mac.data()), &length);
+         reinterpret_cast<const unsigned char*>(data.data()), data.size(), reinterpret_cast<unsigned char*>(mac.data()),
+         &length);
     return mac;
   }
 

@@ -208,8 +208,7 @@ TEST_CASE("without a policy, or after a reload without it, no key is known", "[d
   CHECK(service.ask(update_message(9, "a.auth.test", "w")) == 0);
 }
 
-TEST_CASE("an answer is signed with the key of its request, though a reload took it away meanwhile",
-          "[dnsd][update]") {
+TEST_CASE("an answer is signed with the key of its request, though a reload took it away meanwhile", "[dnsd][update]") {
   Service service;
   TsigClient::Signed request = service.key.sign(update_message(7, "a.auth.test", "v"), kTime);
   auto pending = service.start(request.wire);
@@ -230,9 +229,9 @@ TEST_CASE("each prerequisite has its own error", "[dnsd][update]") {
     unsigned rcode;
   };
   unsigned id = 10;
-  for (const Row& row : {Row{"free.auth.test", 255, 255, 3}, Row{"used.auth.test", 255, 254, 6},
-                         Row{"used.auth.test", 16, 254, 7}, Row{"free.auth.test", 16, 255, 8},
-                         Row{"used.auth.test", 255, 255, 0}, Row{"free.auth.test", 16, 254, 0}}) {
+  for (const Row& row :
+       {Row{"free.auth.test", 255, 255, 3}, Row{"used.auth.test", 255, 254, 6}, Row{"used.auth.test", 16, 254, 7},
+        Row{"free.auth.test", 16, 255, 8}, Row{"used.auth.test", 255, 255, 0}, Row{"free.auth.test", 16, 254, 0}}) {
     Packet packet = QueryBuilder("auth.test SOA opcode=5 id=" + std::to_string(++id))
                         .answer(record(row.name, row.type, row.klass))
                         .authority(record("new.auth.test", 16, 1, tests::txt_rdata("v")))
@@ -292,6 +291,14 @@ TEST_CASE("a replayed datagram is answered, and does not bring back what was rem
   CHECK(service.values("a.auth.test").size() == 1);
 }
 
+TEST_CASE("an update that was signed before the start may be a replayed one, and is not applied", "[dnsd][update]") {
+  Service service;
+  std::string answer = service.serve(service.key.sign(update_message(7, "a.auth.test", "v"), kTime - 1).wire);
+  CHECK(rcode_of(answer) == 9);
+  CHECK(service.values("a.auth.test").empty());
+  CHECK(rcode_of(service.serve(service.key.sign(update_message(8, "a.auth.test", "v"), kTime).wire)) == 0);
+}
+
 TEST_CASE("an update that is sent again while it waits is applied and answered once", "[dnsd][update]") {
   Service service;
   TsigClient::Signed request = service.key.sign(update_message(7, "a.auth.test", "v"), kTime);
@@ -308,8 +315,7 @@ TEST_CASE("an update that is sent again while it waits is applied and answered o
   CHECK(service.service->counters().applied == 1);
 }
 
-TEST_CASE("a store that hangs is given up after ten seconds, and what it does later is remembered",
-          "[dnsd][update]") {
+TEST_CASE("a store that hangs is given up after ten seconds, and what it does later is remembered", "[dnsd][update]") {
   Service service;
   TsigClient::Signed request = service.key.sign(update_message(7, "a.auth.test", "v"), kTime);
   {
@@ -444,8 +450,8 @@ TEST_CASE("a question and a key of the longest names still get a signed answer o
   policy->keys[0].name = *base::Name::parse(service.key.name);
   service.service->use(policy);
   std::string longest = label + "." + label + "." + label + "." + std::string(50, 'x') + ".auth.test";
-  for (const Packet& message :
-       {tests::query(longest + " TXT"), tests::query(longest + " TXT edns size=512"), update_message(1, longest, "v")}) {
+  for (const Packet& message : {tests::query(longest + " TXT"), tests::query(longest + " TXT edns size=512"),
+                                update_message(1, longest, "v")}) {
     TsigClient::Signed request = service.key.sign(message, kTime);
     std::string packet = service.serve(request.wire);
     CHECK(packet.size() <= 512);

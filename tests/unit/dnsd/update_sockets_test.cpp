@@ -50,8 +50,7 @@ struct Updating {
   Listeners listeners;
   std::unique_ptr<UdpWorker> worker;
   TcpServer tcp{context, zone.responder(), zone.tcp_reader(), {}};
-  UpdateService service{context.get_executor(), zone.publisher(), zone.responder(), zone.second_reader(),
-                        zone.clock()};
+  UpdateService service{context.get_executor(), zone.publisher(), zone.responder(), zone.second_reader(), zone.clock()};
   TsigClient key;
   std::thread thread;
 
@@ -163,8 +162,7 @@ TEST_CASE("64 updates over one TCP connection are in flight together, and each i
   }
   CHECK(answered.size() == 64);
   ClientSocket asker = updating.client(SOCK_DGRAM);
-  for (unsigned id = 0; id < 64; ++id)
-    CHECK(updating.values(asker, "n" + std::to_string(id) + ".auth.test") == 1);
+  for (unsigned id = 0; id < 64; ++id) CHECK(updating.values(asker, "n" + std::to_string(id) + ".auth.test") == 1);
 }
 
 TEST_CASE("a connection that closes while its update waits does not take it back", "[dnsd][update]") {
@@ -229,13 +227,15 @@ TEST_CASE("a flood of unsigned updates is refused, and signed ones are applied a
   std::thread flooder([&, socket = updating.client(SOCK_DGRAM)]() mutable {
     Packet packet = update_message(1, "a.auth.test", "flood");
     while (!stop) {
-      for (unsigned i = 0; i < 16; ++i) static_cast<void>(::send(socket.fd(), packet.data(), packet.size(), MSG_DONTWAIT));
+      for (unsigned i = 0; i < 16; ++i)
+        static_cast<void>(::send(socket.fd(), packet.data(), packet.size(), MSG_DONTWAIT));
       std::this_thread::sleep_for(1ms);
     }
   });
   ClientSocket client = updating.client(SOCK_STREAM);
   for (unsigned id = 0; id < 20; ++id) {
-    TsigClient::Signed request = updating.key.sign(update_message(id, "n" + std::to_string(id) + ".auth.test", "v"), kTime);
+    TsigClient::Signed request =
+        updating.key.sign(update_message(id, "n" + std::to_string(id) + ".auth.test", "v"), kTime);
     client.send(framed(request.wire));
     Packet answer = client.receive_message();
     CHECK(id_of(answer) == id);

@@ -187,6 +187,14 @@ TEST_CASE("a new secret is kept, and the time of the last use", "[zones]") {
   CHECK(*server.registry.find(kUser) == made);
 }
 
+TEST_CASE("a digest that begins as a bcrypt hash does is a digest all the same", "[zones]") {
+  Registration made;
+  made.secret = "$2a$10$" + std::string(Registration::kDigestSize - 7, 'x');
+  CHECK_FALSE(made.is_bcrypt());
+  made.secret = "$2a$10$" + std::string(53, 'x');
+  CHECK(made.is_bcrypt());
+}
+
 TEST_CASE("a registration whose zone is configured no longer waits for its return", "[zones]") {
   tests::TemporaryFolder folder;
   tests::FakeClock clock;
@@ -297,11 +305,14 @@ TEST_CASE("prerequisites see static records, values, and what their own group di
   using Kind = Prerequisite::Kind;
   tests::TemporaryFolder folder;
   tests::FakeClock clock;
-  Server server(folder, clock);
+  conf::Config config = tests::test_config();
+  config.zones[0].records.push_back({"mail MX 5 Mail.TEST.", {}});
+  Server server(folder, clock, config);
   REQUIRE(server.add("v.auth.test", "one"));
   REQUIRE(server.add("fixed.auth.test", "dynamic"));
   REQUIRE(change(server, RegistrationChange::Kind::Add, registration()));
   const std::string one("\3one", 4), standing("\10standing", 9), dynamic("\7dynamic", 8);
+  const std::string mail("\0\5\4mail\4test\0", 13);
   const std::string address("\xc0\0\2\1", 4);
   struct Row {
     Kind kind;
@@ -335,6 +346,7 @@ TEST_CASE("prerequisites see static records, values, and what their own group di
       {Kind::RrsetEquals, "fixed.auth.test", record_type::kTxt, {standing}, UpdateVerdict::NxRrset},
       {Kind::RrsetEquals, "ns1.auth.test", record_type::kA, {address}, UpdateVerdict::Done},
       {Kind::RrsetEquals, "ns1.auth.test", record_type::kA, {one}, UpdateVerdict::NxRrset},
+      {Kind::RrsetEquals, "mail.auth.test", record_type::kMx, {mail}, UpdateVerdict::Done},
   };
   for (const Row& row : rows) {
     CAPTURE(row.name, static_cast<int>(row.kind), row.type);
