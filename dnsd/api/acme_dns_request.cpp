@@ -36,12 +36,12 @@ base::Result<std::vector<std::string>> parse_register(std::string_view body) {
   return std::move(allow_from.texts);
 }
 
-base::Result<UpdateRequest> parse_update(std::string_view body) {
+base::Result<AcmeDnsUpdate> parse_update(std::string_view body) {
   constexpr std::array<std::string_view, 2> kKeys{"subdomain", "txt"};
   auto members = read_members(body, kKeys, JsonTail::Ignored);
   if (!members) return base::fail(members.error());
   // `text` is "" for what is no text.
-  return UpdateRequest{std::move((*members)[0].text), std::move((*members)[1].text)};
+  return AcmeDnsUpdate{std::move((*members)[0].text), std::move((*members)[1].text)};
 }
 
 bool is_challenge_value(std::string_view text) {

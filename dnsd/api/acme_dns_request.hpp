@@ -14,12 +14,12 @@ namespace countersign::dnsd {
 // Invalid, the message is acme-dns' code (malformed_json_payload, invalid_allowfrom_cidr).
 [[nodiscard]] base::Result<std::vector<std::string>> parse_register(std::string_view body);
 
-struct UpdateRequest {
+struct AcmeDnsUpdate {
   std::string subdomain;
   std::string txt;  // not judged yet: is_challenge_value()
 };
 // The body of /update. What is of another type than a string is "". Error: Invalid.
-[[nodiscard]] base::Result<UpdateRequest> parse_update(std::string_view body);
+[[nodiscard]] base::Result<AcmeDnsUpdate> parse_update(std::string_view body);
 
 // 43 of [A-Za-z0-9_-]: a SHA-256 as base64url (RFC 8555 §8.4).
 [[nodiscard]] bool is_challenge_value(std::string_view text);

@@ -12,8 +12,9 @@ namespace countersign::dnsd {
 
 using ValuesResult = base::Result<std::vector<zones::PublishedValue>>;
 
-// Each is submitted at once, and resumes on `executor` when it is awaited there, by its own thread. The publisher outlives the call. A store that does not answer within 10 seconds, because
-// its disk hangs, is Unavailable to whoever waits; what was submitted may still happen.
+// Each is submitted at once, and resumes on `executor` when it is awaited there, by its own thread. The publisher
+// outlives the call. A store that does not answer within 10 seconds, because its disk hangs, is Unavailable to whoever
+// waits; what was submitted may still happen.
 [[nodiscard]] asio::awaitable<ValuesResult> submit(asio::any_io_executor executor, zones::Publisher& publisher,
                                                    zones::TxtChange change);
 [[nodiscard]] asio::awaitable<ValuesResult> list(asio::any_io_executor executor, zones::Publisher& publisher,

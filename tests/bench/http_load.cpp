@@ -33,6 +33,7 @@ namespace {
 namespace base = countersign::base;
 using countersign::bench::DnsQuestion;
 using countersign::bench::Latencies;
+using countersign::bench::Random;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kUsername = 36;
@@ -182,9 +183,10 @@ class Load {
     line.copy(request.data() + template_.password, kPassword, kUsername + 1);
     line.copy(request.data() + template_.subdomain, kSubdomain, kUsername + kPassword + 2);
     static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    std::uint64_t bits = 0;
     for (std::size_t i = 0; i < kValue; ++i) {
-      if (i % 10 == 0) random_ ^= random_ << 13U, random_ ^= random_ >> 7U, random_ ^= random_ << 17U;
-      request[template_.value + i] = kAlphabet[random_ >> (6 * (i % 10)) & 63U];
+      bits = i % 10 == 0 ? random_.next() : bits >> 6U;
+      request[template_.value + i] = kAlphabet[bits & 63U];
     }
   }
 
@@ -265,7 +267,7 @@ class Load {
   std::vector<Connection> connections_;
   std::size_t outstanding_ = 0;
   std::uint64_t done_ = 0, errors_ = 0, asked_ = 0, missed_ = 0;
-  std::uint64_t random_ = 0x9e3779b97f4a7c15U;
+  Random random_{static_cast<std::uint64_t>(Clock::now().time_since_epoch().count())};
   Latencies taken_, asking_;
 };
 

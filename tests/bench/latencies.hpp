@@ -1,4 +1,4 @@
-// How long things took: all of them are kept, so that percentiles are exact.
+// How long things took: all of them are kept, so that percentiles are exact. And the values that loads are made of.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,21 @@
 #include <vector>
 
 namespace countersign::bench {
+
+// xorshift: fast, and good enough to make values that differ.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed | 1U) {}
+  std::uint64_t next() {
+    state_ ^= state_ << 13U;
+    state_ ^= state_ >> 7U;
+    state_ ^= state_ << 17U;
+    return state_;
+  }
+
+ private:
+  std::uint64_t state_;
+};
 
 class Latencies {
  public:

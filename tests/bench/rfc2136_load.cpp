@@ -23,6 +23,7 @@ namespace {
 namespace base = countersign::base;
 using countersign::bench::DnsQuestion;
 using countersign::bench::Latencies;
+using countersign::bench::Random;
 using countersign::bench::wire_name;
 using Clock = std::chrono::steady_clock;
 
@@ -91,10 +92,7 @@ class Load {
     slot.name = (slot.name + slots_.size()) % (settings_.names / slots_.size() * slots_.size());
     slot.generation = (slot.generation + 1) % 64;
     slot.value.resize(kValue);
-    for (char& letter : slot.value) {
-      random_ ^= random_ << 13U, random_ ^= random_ >> 7U, random_ ^= random_ << 17U;
-      letter = static_cast<char>('a' + random_ % 26);
-    }
+    for (char& letter : slot.value) letter = static_cast<char>('a' + random_.next() % 26);
     std::string name = wire_name(name_of(slot));
     std::string message = number16(slot.generation << 10U | index) + std::string("\x28\0\0\1\0\0\0\2\0\0", 10) +
                           zone_wire_ + std::string("\0\x06\0\1", 4);
@@ -175,7 +173,7 @@ class Load {
   std::string zone_wire_, key_wire_;
   std::vector<Slot> slots_;
   std::uint64_t done_ = 0, errors_ = 0, asked_ = 0, missed_ = 0;
-  std::uint64_t random_ = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) | 1U;
+  Random random_{static_cast<std::uint64_t>(Clock::now().time_since_epoch().count())};
   Latencies taken_, asking_;
 };
 

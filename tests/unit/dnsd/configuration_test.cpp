@@ -171,7 +171,7 @@ TEST_CASE("--check reads the API's certificate and key, where the API is on", "[
   };
   const std::string on = "\"127.0.0.1:443\"";
   CHECK(said("").empty());
-  CHECK(said(on).starts_with("f:3:19: api.tls_certificate: cannot read"));
+  CHECK(said(on).empty());  // the daemon waits for its first certificate
   files.write("c.pem", "no certificate\n");
   CHECK(said(on).starts_with("f:3:19: api.tls_certificate: \"" + (files.folder.path / "c.pem").string()));
   files.make_pair("c.pem", "k.pem");

@@ -246,7 +246,8 @@ TEST_CASE("cookie secrets are read with the configuration, and what is wrong wit
     REQUIRE(read.problems.size() == 1);
     return conf::format_problem("f", read.problems[0]);
   };
-  CHECK(mentions(problem(), "f:2:22: dns.cookie_secret_file: \"" + secret.string() + "\" cannot be read: no such file"));
+  CHECK(
+      mentions(problem(), "f:2:22: dns.cookie_secret_file: \"" + secret.string() + "\" cannot be read: no such file"));
   std::ofstream(secret) << "00112233\n";
   CHECK(mentions(problem(), "line 1 is no cookie secret"));
   std::ofstream(secret) << std::string(5000, '#');
