@@ -36,21 +36,6 @@ void ApiCombinations::check_key(const Node& table, const std::string& path, cons
               fmt::format("{} is a key already in line {}; remove one of the two, or give it another name",
                           in_quotes(key.name.text()), first->second.line));
   }
-  if (const Node* allow = find_value(table, "allow"); allow != nullptr) check_allow(*allow, path);
-}
-
-// Judged from the text once more: those that could not be read are not in the key.
-void ApiCombinations::check_allow(const Node& allow, const std::string& path) {
-  if (config_.zones.empty()) return;
-  for (const Node& element : allow.elements) {
-    if (element.type != Node::Type::String) continue;
-    auto pattern = parse_name_pattern(element.text);
-    if (!pattern || can_match(*pattern)) continue;
-    problems_.push_back({element.at, path + ".allow",
-                         fmt::format("{} is in no [[zone]] of this file, so nothing can be written there; write names "
-                                     "in {}",
-                                     in_quotes(element.text), zone_texts())});
-  }
 }
 
 // A zone whose name could not be read has the root's: it may be any.
@@ -58,12 +43,6 @@ bool ApiCombinations::is_zone(const base::Name& name) const {
   return config_.zones.empty() || std::ranges::any_of(config_.zones, [&name](const Zone& zone) {
            return zone.name.is_root() || zone.name == name;
          });
-}
-
-bool ApiCombinations::can_match(const NamePattern& pattern) const {
-  return std::ranges::any_of(config_.zones, [&pattern](const Zone& zone) {
-    return pattern.name.is_within(zone.name) || (pattern.below && zone.name.is_within(pattern.name));
-  });
 }
 
 std::string ApiCombinations::zone_texts() const {

@@ -23,9 +23,7 @@ class ApiCombinations {
 
  private:
   [[nodiscard]] bool is_zone(const base::Name& name) const;
-  [[nodiscard]] bool can_match(const NamePattern& pattern) const;
   [[nodiscard]] std::string zone_texts() const;
-  void check_allow(const Node& allow, const std::string& path);
   void problem(const Node& table, const std::string& path, std::string_view key, std::string text);
 
   const Config& config_;

@@ -1,5 +1,8 @@
 #include "dnsd/faces.hpp"
 
+#include <algorithm>
+
+#include "base/log.hpp"
 #include "dnsd/api/tls_context.hpp"
 #include "dnsd/update/tsig.hpp"
 
@@ -12,12 +15,31 @@ Faces::Faces(Target target)
       updates_(target.context.get_executor(), target.publisher, target.responder, target.reader, target.clock),
       inbox_(target.context.get_executor()) {}
 
+namespace {
+
+// Not a problem: the zone may come later. But it is mostly a mistake.
+void warn_of_useless_patterns(const conf::Config& config) {
+  for (const conf::Key& key : config.keys) {
+    for (const conf::NamePattern& pattern : key.allow) {
+      bool useful = std::ranges::any_of(config.zones, [&pattern](const conf::Zone& zone) {
+        return pattern.name.is_within(zone.name) || (pattern.below && zone.name.is_within(pattern.name));
+      });
+      if (!useful)
+        base::log::warn("a key may change a name that is in no zone of this server",
+                        {{"key", key.name.text()}, {"allow", (pattern.below ? "*." : "") + pattern.name.text()}});
+    }
+  }
+}
+
+}  // namespace
+
 base::Result<void> Faces::use_certificate(const conf::Config& config) {
   return server_.use(config.api);
 }
 
 void Faces::use(const Configuration& configuration) {
   const conf::Config& config = configuration.config;
+  warn_of_useless_patterns(config);
   registrar_.use(config);
   api_.use(config, configuration.registration_token);
   auto policy = std::make_shared<UpdatePolicy>();
