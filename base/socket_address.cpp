@@ -82,6 +82,16 @@ SocketAddress SocketAddress::from(const sockaddr* address, socklen_t length) {
   return result;
 }
 
+SocketAddress SocketAddress::unmapped() const {
+  if (family() != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6(storage_).sin6_addr)) return *this;
+  Bytes octets = ip_octets(*data());
+  SocketAddress plain;
+  plain.storage_.ss_family = AF_INET;
+  std::memcpy(&v4(plain.storage_).sin_addr, octets.data(), octets.size());
+  plain.set_port(port());
+  return plain;
+}
+
 std::string SocketAddress::address_text() const {
   std::array<char, INET6_ADDRSTRLEN> buffer{};
   const void* source = nullptr;

@@ -26,6 +26,9 @@ class SocketAddress {
   [[nodiscard]] static Result<SocketAddress> parse(std::string_view text, std::uint16_t default_port = 0);
   [[nodiscard]] static SocketAddress from(const sockaddr* address, socklen_t length);
 
+  // An IPv4 client that an IPv6 socket met (RFC 4291 §2.5.5.2) as the IPv4 client that it is; any other as it is.
+  [[nodiscard]] SocketAddress unmapped() const;
+
   [[nodiscard]] std::string text() const;          // with port
   [[nodiscard]] std::string address_text() const;  // without
   [[nodiscard]] std::uint16_t port() const;

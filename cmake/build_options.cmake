@@ -16,6 +16,10 @@ endif()
 target_compile_options(countersign_options INTERFACE -fstack-protector-strong -fno-omit-frame-pointer
   $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
 target_link_options(countersign_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_INTERPROCEDURAL_OPTIMIZATION)
+  # Two types of one name: seen only here, and fatal only here.
+  target_link_options(countersign_options INTERFACE -Werror=odr -Werror=lto-type-mismatch)
+endif()
 
 # A preset names the sanitizers ("address,undefined" or "thread"); nothing else differs between builds but speed.
 set(COUNTERSIGN_SANITIZE "" CACHE STRING "sanitizers to build everything with")

@@ -164,7 +164,6 @@ class Daemon {
     facts_.started_at = clock_.wall();
     facts_.reloads.configured_at = facts_.started_at;
     faces_.emplace(Faces::Target{context_, registry_, *publisher_, responder_, *face_reader_, clock_});
-    if (auto used = faces_->use_certificate(origin_.config); !used) return used;
     faces_->use(configuration);
     faces_->tell(facts_);
     if (auto started = start_dns(std::move(opened.dns)); !started) return started;
@@ -188,6 +187,7 @@ class Daemon {
     // Nobody looks for a signal any more, and none may cut short what is left to do: the last checkpoint, and the
     // removal of the control socket.
     hold_signals();
+    faces_->flush();
     for (auto& worker : workers_) worker->stop();
     for (auto& worker : workers_) worker->join();
   }

@@ -31,15 +31,34 @@ void warn_of_useless_patterns(const conf::Config& config) {
   }
 }
 
+// A proxy on this host may add the TLS.
+void warn_of_plain_text(const conf::Api& api) {
+  if (!api.tls_certificate.empty()) return;
+  for (const base::SocketAddress& address : api.listen) {
+    if (!address.is_loopback())
+      base::log::warn("the API has no TLS: passwords can be read on their way", {{"listen", address.text()}});
+  }
+}
+
 }  // namespace
 
-base::Result<void> Faces::use_certificate(const conf::Config& config) {
-  return server_.use(config.api);
+base::Result<void> Faces::check(const conf::Config& config) {
+  const conf::Api& api = config.api;
+  if (api.listen.empty() || api.tls_certificate.empty()) return {};
+  auto checked = check_tls_files(api.tls_certificate, api.tls_key);
+  // Missing files are waited for.
+  if (!checked && checked.error().code == base::ErrorCode::NotFound) return {};
+  return checked;
 }
 
 void Faces::use(const Configuration& configuration) {
   const conf::Config& config = configuration.config;
   warn_of_useless_patterns(config);
+  warn_of_plain_text(config.api);
+  if (auto used = server_.use(config.api); !used) {
+    base::log::error("the API has no certificate that can be used", {{"reason", used.error().message}});
+    server_.use_without_certificate(config.api);
+  }
   registrar_.use(config);
   api_.use(config, configuration.registration_token);
   auto policy = std::make_shared<UpdatePolicy>();

@@ -33,10 +33,10 @@ class Faces {
   Faces(const Faces&) = delete;
   Faces& operator=(const Faces&) = delete;
 
-  // The one thing that can be wrong with a configuration that was read without problems, so it comes first in a reload.
-  // Error: as ApiServer::use.
-  [[nodiscard]] base::Result<void> use_certificate(const conf::Config& config);
-  // All else; at the start and at each reload.
+  // What can be wrong with a configuration that was read without problems: the certificate. Error: as ApiServer::use;
+  // nothing is changed by this.
+  [[nodiscard]] static base::Result<void> check(const conf::Config& config);
+  // At the start and at each reload. A certificate that cannot be used keeps nothing else from serving.
   void use(const Configuration& configuration);
 
   // Before the workers start.
@@ -45,6 +45,8 @@ class Faces {
   [[nodiscard]] base::Result<void> start(std::vector<base::Descriptor> sockets, PublicApi::MetricsSource metrics);
   // Nothing new is begun.
   void stop();
+  // What is left for the store; once the loop has ended.
+  void flush() { registrar_.flush(); }
   // Connections and updates that are not finished yet.
   [[nodiscard]] std::size_t busy() const { return server_.connections() + updates_.pending(); }
 

@@ -117,7 +117,7 @@ void Reloader::judge(const std::shared_ptr<Configuration>& read) {
     end();
     return;
   }
-  if (auto used = target_.faces.use_certificate(read->config); !used) {
+  if (auto used = Faces::check(read->config); !used) {
     note_failed();
     base::log::error("not reloaded: the API's certificate cannot be used; nothing was changed",
                      {{"reason", used.error().message}});

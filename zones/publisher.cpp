@@ -25,7 +25,7 @@ using std::chrono::milliseconds;
 
 // More than any sane load leaves waiting; beyond it callers are told at once instead of after a long queue.
 constexpr std::size_t kMaxWaiting = 65'536;
-// One transaction: large enough that the disk's sync is shared by many, small enough to stay below 0.1 s.
+// Changes of one transaction: large enough that the disk's sync is shared by many, small enough to stay below 0.1 s.
 constexpr std::int64_t kMaxGroup = 4096;
 // The wall clock is compared this often at least; also the longest sleep.
 constexpr milliseconds kLongestSleep{60'000};
@@ -72,6 +72,7 @@ class Publisher::Impl {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   void enqueue(Job job);
+  [[nodiscard]] const std::vector<SignedMark>& signed_marks() const { return signed_marks_; }
 
  private:
   void run();
@@ -93,6 +94,7 @@ class Publisher::Impl {
   NameTable& table_;
   std::unique_ptr<ZoneRecords> records_;
   std::vector<StoredSerial> serials_;
+  std::vector<SignedMark> signed_marks_;
   milliseconds lifetime_;
   LifetimeClock clock_;
   std::int64_t pruned_until_ = INT64_MIN;  // deadlines that memory, but not the disk, has done with
@@ -128,6 +130,9 @@ Result<void> Publisher::Impl::load(Registry& registry) {
   if (!count) return fail(count.error());
   counts_.registrations = *count;
   constexpr std::int64_t kAll = -1;  // no LIMIT
+  auto marks = store_.signed_marks();
+  if (!marks) return fail(marks.error());
+  signed_marks_ = std::move(*marks);
   return store_.each_registration("", kAll, [&](const Registration& registration) { registry.put(registration); });
 }
 
@@ -180,14 +185,17 @@ void Publisher::Impl::run() {
 
 void Publisher::Impl::run_jobs(std::deque<Job>& jobs) {
   std::vector<GroupedJob> group;
+  std::size_t weight = 0;
   auto flush = [&] {
     if (!group.empty()) run_group(group);
     group.clear();
+    weight = 0;
   };
   for (Job& job : jobs) {
     if (auto* grouped = std::get_if<GroupedJob>(&job)) {
       group.push_back(std::move(*grouped));
-      if (group.size() == static_cast<std::size_t>(kMaxGroup)) flush();
+      weight += weight_of(group.back());
+      if (weight >= static_cast<std::size_t>(kMaxGroup)) flush();
       continue;
     }
     flush();  // whoever asks sees what was submitted before
@@ -224,9 +232,10 @@ void Publisher::Impl::run_group(std::vector<GroupedJob>& group) {
     note_success();
   }
   for (std::size_t i = 0; i < group.size(); ++i) {
-    // Its own error says more than the group's.
-    bool is_refused = i < outcomes.size() && error_of(outcomes[i]);
-    if (failure && !is_refused)
+    // Of a group that failed only what is wrong whatever the others did: a name taken by one that was undone is free.
+    auto error = i < outcomes.size() ? error_of(outcomes[i]) : std::nullopt;
+    bool stands = error && (error->code == ErrorCode::NotFound || error->code == ErrorCode::Invalid);
+    if (failure && !stands)
       refuse(group[i], *failure);
     else
       complete(transaction, group[i], outcomes[i]);
@@ -371,6 +380,10 @@ void Publisher::submit(TxtChange change, ChangeCompletion done) {
 
 void Publisher::update(TxtUpdate update, UpdateCompletion done) {
   impl_->enqueue(GroupedJob(UpdateJob{std::move(update), std::move(done)}));
+}
+
+const std::vector<SignedMark>& Publisher::signed_marks() const {
+  return impl_->signed_marks();
 }
 
 void Publisher::change_registration(RegistrationChange change, RegistrationCompletion done) {

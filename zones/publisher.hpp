@@ -19,6 +19,7 @@
 #include "zones/name_table.hpp"
 #include "zones/registration.hpp"
 #include "zones/registry.hpp"
+#include "zones/signed_mark.hpp"
 #include "zones/static_zone.hpp"
 #include "zones/txt_value.hpp"
 
@@ -54,6 +55,7 @@ struct Prerequisite {
 struct TxtUpdate {
   std::vector<Prerequisite> prerequisites;
   std::vector<TxtChange> changes;
+  std::optional<SignedMark> signed_by{};
 };
 
 // Which prerequisite did not hold: RCODEs 3, 6, 8, 7 of RFC 2136 §3.2.5.
@@ -127,6 +129,8 @@ class Publisher {
 
   void submit(TxtChange change, ChangeCompletion done);
   void update(TxtUpdate update, UpdateCompletion done);
+  // As the store had them at the start.
+  [[nodiscard]] const std::vector<SignedMark>& signed_marks() const;
   void change_registration(RegistrationChange change, RegistrationCompletion done);
   // Up to `limit` registrations whose username is behind `after`.
   void list_registrations(std::string after, std::size_t limit, RegistrationsCompletion done);

@@ -20,6 +20,13 @@ void refuse(Job& job, const base::Error& error) {
              job);
 }
 
+std::size_t weight_of(const GroupedJob& job) {
+  if (const auto* update = std::get_if<UpdateJob>(&job))
+    return 1 + update->update.changes.size() + update->update.prerequisites.size();
+  if (const auto* registration = std::get_if<RegistrationJob>(&job)) return 1 + registration->change.marks.size();
+  return 1;
+}
+
 std::optional<base::Error> error_of(const Outcome& outcome) {
   return std::visit(
       [](const auto& result) {

@@ -54,6 +54,9 @@ using Job = std::variant<GroupedJob, ListRegistrationsJob, ListJob, SnapshotJob,
 
 void refuse(Job& job, const base::Error& error);
 
+// Changes and prerequisites: what it costs.
+[[nodiscard]] std::size_t weight_of(const GroupedJob& job);
+
 // What a job of a group came to, before the commit.
 using Outcome = std::variant<base::Result<void>, base::Result<UpdateVerdict>>;
 

@@ -82,8 +82,8 @@ void Registry::mark_used(std::string_view username, std::int64_t now) {
   auto found = entries_.find(username);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
-  // A clock that was set back moves the mark, too.
-  if (now >= entry.used && now - entry.used < kMarkEvery) return;
+  // Nor is it lowered by a clock that was set back: what counts is that somebody was here at the time that it names.
+  if (now < entry.used || now - entry.used < kMarkEvery) return;
   entry.used = now;
   if (std::exchange(entry.marked, true)) return;
   marks_.push_back(found->first);
@@ -108,6 +108,12 @@ void Registry::mark_again(const std::vector<UsedMark>& marks) {
     if (found == entries_.end() || std::exchange(found->second.marked, true)) continue;
     marks_.push_back(mark.username);
   }
+}
+
+std::int64_t Registry::newest() const {
+  std::int64_t newest = 0;
+  for (const auto& [username, entry] : entries_) newest = std::max({newest, entry.created, entry.used});
+  return newest;
 }
 
 std::vector<std::string> Registry::unused_since(std::int64_t deadline, std::size_t limit, std::size_t look) {

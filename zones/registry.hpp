@@ -27,12 +27,15 @@ class Registry {
   [[nodiscard]] std::optional<Registration> find(std::string_view username) const;
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  // It was used now: told to the store later, because a day's difference is what counts. Once an hour each.
+  // It was used now: told to the store later, because a day's difference is what counts. Once an hour each,
+  // and never to a time before the one that is known.
   void mark_used(std::string_view username, std::int64_t now);
   // What is to be told; the marks are the caller's then (put them back by mark_again() when the store refuses).
   [[nodiscard]] std::vector<UsedMark> take_marks();
   void mark_again(const std::vector<UsedMark>& marks);
 
+  // When the last of all was made or used; 0 = there is none. Looks at all of them.
+  [[nodiscard]] std::int64_t newest() const;
   // Usernames of those neither used nor created since `deadline` (milliseconds since 1970), at most `limit`, looking at
   // no more than `look` entries from where the last call ended.
   [[nodiscard]] std::vector<std::string> unused_since(std::int64_t deadline, std::size_t limit, std::size_t look);

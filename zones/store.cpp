@@ -54,6 +54,10 @@ constexpr std::array kMigrations{
     username TEXT PRIMARY KEY NOT NULL,
     used     INTEGER NOT NULL
   ) WITHOUT ROWID;
+  CREATE TABLE tsig_key (
+    name   BLOB PRIMARY KEY NOT NULL,
+    signed INTEGER NOT NULL
+  ) WITHOUT ROWID;
 )"};
 constexpr int kVersion = static_cast<int>(kMigrations.size());
 
@@ -92,7 +96,10 @@ constexpr std::array<const char*, StatementCount> kStatements{
     "SELECT name FROM registration ORDER BY name",
     "SELECT count(*) FROM registration",
     "INSERT INTO registration_use (username, used) SELECT username, ?2 FROM registration WHERE username = ?1 "
-    "ON CONFLICT (username) DO UPDATE SET used = excluded.used",
+    "ON CONFLICT (username) DO UPDATE SET used = max(used, excluded.used)",
+    "INSERT INTO tsig_key (name, signed) VALUES (?1, ?2) "
+    "ON CONFLICT (name) DO UPDATE SET signed = max(signed, excluded.signed)",
+    "SELECT name, signed FROM tsig_key",
 };
 
 }  // namespace

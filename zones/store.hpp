@@ -17,6 +17,7 @@
 #include "base/result.hpp"
 #include "zones/registration.hpp"
 #include "zones/registry.hpp"
+#include "zones/signed_mark.hpp"
 
 namespace countersign::zones {
 
@@ -103,6 +104,10 @@ class Store {
   [[nodiscard]] base::Result<std::uint64_t> count_registrations();
   // Those of unknown usernames are passed over.
   [[nodiscard]] base::Result<void> set_used(std::span<const UsedMark> marks);
+
+  // A mark only grows.
+  [[nodiscard]] base::Result<void> set_signed_mark(const SignedMark& mark);
+  [[nodiscard]] base::Result<std::vector<SignedMark>> signed_marks();
 
   // The smallest transaction that reaches the disk: can it be written?
   [[nodiscard]] base::Result<void> probe();

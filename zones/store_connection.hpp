@@ -41,6 +41,8 @@ enum StatementId : std::size_t {
   RegistrationNames,
   CountRegistrations,
   SetUsed,
+  SetSignedMark,
+  SignedMarks,
   StatementCount
 };
 

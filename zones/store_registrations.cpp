@@ -1,4 +1,4 @@
-// Store: what it keeps of registrations.
+// Store: what it keeps of registrations and of keys.
 #include "zones/store.hpp"
 #include "zones/store_connection.hpp"
 
@@ -114,6 +114,23 @@ Result<void> Store::set_used(std::span<const UsedMark> marks) {
     if (use.step() != SQLITE_DONE) return connection_->failure("write to");
   }
   return {};
+}
+
+Result<void> Store::set_signed_mark(const SignedMark& mark) {
+  Use use(connection_->statements[SetSignedMark].get());
+  use.name(mark.key).integer(static_cast<std::int64_t>(mark.time_signed));
+  if (use.step() != SQLITE_DONE) return connection_->failure("write to");
+  return {};
+}
+
+Result<std::vector<SignedMark>> Store::signed_marks() {
+  Use use(connection_->statements[SignedMarks].get());
+  std::vector<SignedMark> found;
+  int status = SQLITE_ROW;
+  while ((status = use.step()) == SQLITE_ROW)
+    found.push_back({std::string(use.column_view(0)), static_cast<std::uint64_t>(use.column_integer(1))});
+  if (status != SQLITE_DONE) return connection_->failure("read");
+  return found;
 }
 
 }  // namespace countersign::zones

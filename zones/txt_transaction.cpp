@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
 #include "zones/record_type.hpp"
 
 namespace countersign::zones {
@@ -117,7 +118,8 @@ Result<void> TxtTransaction::apply(const TxtChange& change, milliseconds default
 }
 
 // Until the others and the new value fit: the owner's values go, the one that was put longest ago first.
-Result<void> TxtTransaction::make_room(const TxtChange& change, std::vector<StoredValue>& values) const {
+Result<void> TxtTransaction::make_room(const TxtChange& change, std::vector<StoredValue>& values,
+                                       std::vector<StoredValue>& dropped) const {
   for (;;) {
     std::vector<std::string> texts = texts_of(values);
     texts.push_back(change.value->text());
@@ -129,11 +131,12 @@ Result<void> TxtTransaction::make_room(const TxtChange& change, std::vector<Stor
       if (at->owner == change.owner && (oldest == values.end() || put(*at) < put(*oldest))) oldest = at;
     }
     if (oldest == values.end()) return fits;
+    dropped.push_back(std::move(*oldest));
     values.erase(oldest);
   }
 }
 
-Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched, milliseconds default_lifetime) const {
+Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched, milliseconds default_lifetime) {
   if (!change.value) return fail(ErrorCode::Invalid, "a value to add to \"{}\" is missing", change.name.text());
   auto lifetime = change.lifetime.value_or(default_lifetime);
   StoredValue value{change.value->text(), change.owner, now_, std::nullopt, lifetime.count()};
@@ -145,7 +148,9 @@ Result<void> TxtTransaction::add(const TxtChange& change, Touched& touched, mill
     return {};
   }
   std::vector<StoredValue> others = touched.values;
-  if (auto room = make_room(change, others); !room) return room;
+  std::vector<StoredValue> dropped;
+  if (auto room = make_room(change, others, dropped); !room) return room;
+  for (StoredValue& gone : dropped) dropped_.emplace_back(change.name, std::move(gone));
   touched.values = std::move(others);
   touched.values.push_back(std::move(value));
   return {};
@@ -203,6 +208,10 @@ Result<UpdateVerdict> TxtTransaction::apply(const TxtUpdate& update, millisecond
       if (touched != touched_.end()) touched->second.values = values.value_or(touched->second.before);
     }
     return fail(applied.error());
+  }
+  if (update.signed_by) {
+    std::uint64_t& mark = marks_[update.signed_by->key];
+    mark = std::max(mark, update.signed_by->time_signed);
   }
   return UpdateVerdict::Done;
 }
@@ -309,6 +318,10 @@ Result<std::set<std::size_t>> TxtTransaction::write_all() {
     changed_.push_back(&place);
     zones.insert(place.second.zone);
   }
+  for (const auto& [key, time_signed] : marks_) {
+    if (auto begun = begin_once(); !begun) return fail(begun.error());
+    if (auto stored = store_.set_signed_mark({key, time_signed}); !stored) return fail(stored.error());
+  }
   // A name that exists from now on, or no longer, is a change, too.
   for (const auto& [name, pinned] : pins_) {
     if (auto zone = records_.place(name)) zones.insert(*zone);
@@ -337,6 +350,11 @@ Result<void> TxtTransaction::finish() {
     if (!pinned) records_.unpin(name.wire());
   }
   for (std::size_t zone : *zones) records_.publish_serial(zone, ++serials_[zone].serial);
+  for (const auto& [name, value] : dropped_)
+    base::log::info("value removed", {{"who", value.owner},
+                                      {"name", name.text()},
+                                      {"value", value.value},
+                                      {"reason", "a newer one of the same owner took its place"}});
   return {};
 }
 

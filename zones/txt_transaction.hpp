@@ -49,8 +49,9 @@ class TxtTransaction {
   [[nodiscard]] base::Result<void> begin_once();
   [[nodiscard]] base::Result<Touched*> touch(const base::Name& name, std::size_t zone);
   [[nodiscard]] base::Result<void> add(const TxtChange& change, Touched& touched,
-                                       std::chrono::milliseconds default_lifetime) const;
-  [[nodiscard]] base::Result<void> make_room(const TxtChange& change, std::vector<StoredValue>& values) const;
+                                       std::chrono::milliseconds default_lifetime);
+  [[nodiscard]] base::Result<void> make_room(const TxtChange& change, std::vector<StoredValue>& values,
+                                             std::vector<StoredValue>& dropped) const;
   [[nodiscard]] base::Result<UpdateVerdict> judge(const Prerequisite& prerequisite);
   [[nodiscard]] base::Result<void> add_registration(const Registration& registration);
   [[nodiscard]] base::Result<void> remove_registration(const std::string& username);
@@ -65,6 +66,9 @@ class TxtTransaction {
   Places touched_;
   std::map<base::Name, bool> pins_;  // names that are to be pinned, or no longer
   std::vector<const Places::value_type*> changed_;
+  std::map<std::string, std::uint64_t> marks_;  // of keys whose updates were applied
+  // Values that went for others of their owner; told when it is done.
+  std::vector<std::pair<base::Name, StoredValue>> dropped_;
   std::int64_t registrations_ = 0;
 };
 

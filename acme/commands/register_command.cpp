@@ -1,10 +1,14 @@
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "acme/commands/commands.hpp"
+#include "base/address_range.hpp"
 #include "base/files.hpp"
 #include "base/text.hpp"
 
@@ -40,12 +44,51 @@ Result<std::string> served_domain(const std::string& text) {
   return identifier->text();
 }
 
+// `--label`, by the daemon's rules (dnsd/api/API.md).
+Result<std::string> own_label(const std::string& text) {
+  constexpr std::size_t kMaxLabel = 200;
+  if (text.size() > kMaxLabel)
+    return fail(ErrorCode::Invalid, "--label: it is {} octets long; {} at most are kept", text.size(), kMaxLabel);
+  for (std::string_view rest = text; !rest.empty();) {
+    std::size_t length = base::utf8_length(rest);
+    if (length == 0) return fail(ErrorCode::Invalid, "--label: \"{}\" is not UTF-8", base::printable(text));
+    if (base::is_control(rest.substr(0, length)))
+      return fail(ErrorCode::Invalid, "--label: \"{}\" has a control character in it; give one line of text",
+                  base::printable(text));
+    rest.remove_prefix(length);
+  }
+  return text;
+}
+
+Result<std::string> allowed_range(const std::string& text) {
+  auto range = base::AddressRange::parse_or_address(text);
+  if (!range) return fail(ErrorCode::Invalid, "--allow-from: {}", base::printable(range.error().message));
+  return range->text();
+}
+
+std::string reason_text(int error) {
+  return std::generic_category().message(error);
+}
+
+// Asked before anything is made or ended, as what is printed cannot be had again. A disk that is full shows later.
+Result<void> check_stdout() {
+  int error = ::write(STDOUT_FILENO, "", 0) < 0 ? errno : 0;
+  pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+  if (error == 0 && ::poll(&reader, 1, 0) == 1 && (reader.revents & (POLLERR | POLLNVAL)) != 0) error = EPIPE;
+  if (error == 0) return {};
+  return fail(ErrorCode::Io, "stdout cannot be written ({}), where the credentials would go; give --output FILE",
+              reason_text(error));
+}
+
 // The new file, made before there is anything to put into it: what cannot be written must not be lost.
 class Output {
  public:
   [[nodiscard]] static Result<Output> open(const std::string& path) {
     Output output;
-    if (path.empty()) return output;
+    if (path.empty()) {
+      if (auto checked = check_stdout(); !checked) return fail(checked.error());
+      return output;
+    }
     if (auto made = base::create_file(path, "", 0600); !made) {
       if (made.error().code != ErrorCode::Exists) return fail(made.error());
       return fail(ErrorCode::Exists, "\"{}\" exists already; give --output a new file, or move the old one away", path);
@@ -114,6 +157,15 @@ Result<void> check(const Context& context, const CredentialsOutput& wanted, bool
   return check_format(*wanted.format, has_domain, server_url(context, wanted));
 }
 
+// False when they went to stderr instead.
+bool print(const Context& context, const std::string& credentials) {
+  if (context.terminal.result(credentials)) return true;
+  context.terminal.error(fmt::format(
+      "stdout cannot be written ({}); the credentials, which nobody can read again, are:", reason_text(errno)));
+  context.terminal.rescue(credentials);
+  return false;
+}
+
 // Hands the credentials over. From here on they must reach somebody: nobody can read them again.
 ExitStatus deliver(const Context& context, const IssuedRegistration& issued, const CredentialsOutput& wanted,
                    Output& output) {
@@ -126,10 +178,10 @@ ExitStatus deliver(const Context& context, const IssuedRegistration& issued, con
     status = ExitStatus::Failed;
   }
   if (!output.is_file()) {
-    context.terminal.result(credentials);
+    if (!print(context, credentials)) return ExitStatus::Failed;
   } else if (auto kept = output.keep(credentials); !kept) {
-    context.terminal.error(kept.error().message + "; the credentials are on stdout instead");
-    context.terminal.result(credentials);
+    context.terminal.error(kept.error().message + "; the credentials go to stdout instead");
+    static_cast<void>(print(context, credentials));
     return ExitStatus::Failed;
   } else {
     if (context.options.json) context.terminal.result(document_without_password(issued, wanted.output));
@@ -164,9 +216,10 @@ Result<RegistrationWishes> registration_wishes(const RegisterCommand& command) {
     });
   }
   for (const std::string& text : command.domains) take(served_domain(text), serve);
+  take(own_label(command.label), [&](std::string label) { wishes.label = std::move(label); });
+  for (const std::string& text : command.allow_from)
+    take(allowed_range(text), [&](std::string range) { wishes.allow_from.push_back(std::move(range)); });
   if (!problems.empty()) return fail(ErrorCode::Invalid, "{}", problems);
-  wishes.label = command.label;
-  wishes.allow_from = command.allow_from;
   return wishes;
 }
 

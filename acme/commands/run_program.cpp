@@ -1,10 +1,13 @@
-#include "acme/commands/commands.hpp"
-#include "base/log.hpp"
-#include "conf/load.hpp"
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+
+#include "acme/commands/commands.hpp"
+#include "base/log.hpp"
+#include "conf/load.hpp"
 
 namespace countersign::acme {
 namespace {
@@ -29,11 +32,20 @@ void set_log_level(const GlobalOptions& options) {
                                        : base::log::Level::Warn);
 }
 
+// Where one is closed, the next file or socket of ours would take its place, and what we print would go into that.
+// Writing into what is opened for reading fails, as it does where nothing is open.
+void occupy_standard_streams() {
+  int fd = ::open("/dev/null", O_RDONLY);  // NOLINT(android-cloexec-open): hooks need them as much
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/dev/null", O_RDONLY);  // NOLINT(android-cloexec-open)
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace
 
 ExitStatus run_program(const std::vector<std::string>& arguments) {
   // A reader of ours that went away must not end a run that has values published.
   std::signal(SIGPIPE, SIG_IGN);
+  occupy_standard_streams();
   auto line = parse_command_line(arguments);
   if (!line) {
     bool json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();

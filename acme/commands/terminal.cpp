@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
-#include <cstdio>
 #include <cstdlib>
 
 #include "base/text.hpp"
@@ -11,12 +10,18 @@
 namespace countersign::acme {
 namespace {
 
-void write_line(std::FILE* stream, std::string_view line) {
+// Not by stdio, which would keep what could not be written and try again with the next line. A reader that went away (a
+// closed pipe) is no reason to stop issuing.
+bool write_line(int descriptor, std::string_view line) {
   std::string text(line);
   text.push_back('\n');
-  // A reader that went away (a closed pipe) is no reason to stop issuing.
-  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stream));
-  static_cast<void>(std::fflush(stream));
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    ssize_t count = ::write(descriptor, rest.data(), rest.size());
+    if (count < 0) return false;
+    rest.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
 }
 
 bool wants_color(const GlobalOptions& options) {
@@ -48,21 +53,25 @@ std::string_view sequence(Shade shade) {
 
 Terminal::Terminal(const GlobalOptions& options) : quiet_(options.quiet), color_(wants_color(options)) {}
 
-void Terminal::result(std::string_view line) const {
+bool Terminal::result(std::string_view line) const {
   // A path or a peer's text may be no UTF-8, which would make a JSON document none.
-  write_line(stdout, base::valid_utf8(line));
+  return write_line(STDOUT_FILENO, base::valid_utf8(line));
+}
+
+void Terminal::rescue(std::string_view line) const {
+  write_line(STDERR_FILENO, base::valid_utf8(line));
 }
 
 void Terminal::note(std::string_view line) const {
-  if (!quiet_) write_line(stderr, line);
+  if (!quiet_) write_line(STDERR_FILENO, line);
 }
 
 void Terminal::warning(std::string_view text) const {
-  write_line(stderr, shade(Shade::Yellow, "warning:") + " " + harmless(text, LineEnds::Keep));
+  write_line(STDERR_FILENO, shade(Shade::Yellow, "warning:") + " " + harmless(text, LineEnds::Keep));
 }
 
 void Terminal::error(std::string_view text) const {
-  write_line(stderr, shade(Shade::Red, "countersign:") + " " + harmless(text, LineEnds::Keep));
+  write_line(STDERR_FILENO, shade(Shade::Red, "countersign:") + " " + harmless(text, LineEnds::Keep));
 }
 
 std::string Terminal::shade(Shade shade, std::string_view text) const {

@@ -15,8 +15,11 @@ class Terminal {
  public:
   explicit Terminal(const GlobalOptions& options);
 
-  // A line on stdout: the result that was asked for.
-  void result(std::string_view line) const;
+  // A line on stdout: the result that was asked for. False, with errno, when it could not be written; most have nothing
+  // better to do then than to go on.
+  bool result(std::string_view line) const;
+  // What result() could not write and nobody can ask for again: on stderr, as it is, also with -q.
+  void rescue(std::string_view line) const;
   // A line on stderr, left out with -q.
   void note(std::string_view line) const;
   // On stderr, also with -q.

@@ -97,15 +97,17 @@ RateLimiter::Verdict Responder::judge_answer(const Query& query, const AnswerSet
   return limiter_->judge(*query.client, kNetworkIdentity, limit, now);
 }
 
-RateLimiter::Verdict Responder::judge_error(const Query& query, const AnswerSettings& settings) const {
+RateLimiter::Verdict Responder::judge_error(const sockaddr& client, std::uint16_t rcode, std::uint64_t now) const {
+  const AnswerSettings& settings = this->settings();
+  if (settings.responses_per_second == 0) return RateLimiter::Verdict::Pass;
   RateLimiter::Limit limit{std::max(1U, settings.responses_per_second / kErrorShare), settings.slip};
-  return limiter_->judge(*query.client, kErrorIdentity + query.rcode, limit, query.moment.elapsed_us);
+  return limiter_->judge(client, kErrorIdentity + rcode, limit, now);
 }
 
 // Fate::Error and Fate::Chaos.
 std::size_t Responder::refuse(Query& query, const AnswerSettings& settings, Counters& counters) const {
   if (is_limited(query, settings)) {
-    RateLimiter::Verdict verdict = judge_error(query, settings);
+    RateLimiter::Verdict verdict = judge_error(*query.client, query.rcode, query.moment.elapsed_us);
     if (verdict == RateLimiter::Verdict::Drop) return drop(counters);
     if (verdict == RateLimiter::Verdict::Slip) return slip(query, settings, counters);
   }

@@ -33,6 +33,10 @@ class Responder {
   // max_udp_payload, for TCP 65535.
   [[nodiscard]] std::size_t compose(Query& query, Counters& counters, Seen& seen) const;
 
+  // Whether an error over UDP is sent that another than compose() makes: to `client`, who proved nothing. `now`:
+  // Moment's elapsed_us.
+  [[nodiscard]] RateLimiter::Verdict judge_error(const sockaddr& client, std::uint16_t rcode, std::uint64_t now) const;
+
   // All three, for one query.
   [[nodiscard]] std::size_t respond(Query& query, Counters& counters, Seen& seen) const {
     parse(query, counters);
@@ -51,7 +55,6 @@ class Responder {
   }
   [[nodiscard]] RateLimiter::Verdict judge_answer(const Query& query, const AnswerSettings& settings,
                                                   std::uint64_t answer) const;
-  [[nodiscard]] RateLimiter::Verdict judge_error(const Query& query, const AnswerSettings& settings) const;
   [[nodiscard]] std::size_t refuse(Query& query, const AnswerSettings& settings, Counters& counters) const;
 
   const zones::NameTable& table_;

@@ -5,6 +5,7 @@
 
 #include "base/address_range.hpp"
 #include "dnsd/api/acme_dns_json.hpp"
+#include "dnsd/api/registrar_names.hpp"
 
 namespace countersign::dnsd {
 namespace {
@@ -29,11 +30,15 @@ base::Result<std::vector<std::string>> parse_register(std::string_view body) {
   if (allow_from.kind == JsonMember::Kind::Absent || allow_from.kind == JsonMember::Kind::Null)
     return std::vector<std::string>();
   if (allow_from.kind != JsonMember::Kind::Texts) return malformed();
+  std::vector<std::string> cidrs;
   for (std::string& cidr : allow_from.texts) {
     std::erase_if(cidr, [](char c) { return c == '[' || c == ']'; });
-    if (!base::AddressRange::parse(cidr)) return base::fail(ErrorCode::Invalid, "invalid_allowfrom_cidr");
+    bool is_new = std::find(cidrs.begin(), cidrs.end(), cidr) == cidrs.end();
+    bool is_good = base::AddressRange::parse(cidr).has_value() && (!is_new || cidrs.size() < kMaxAllowFrom);
+    if (!is_good) return base::fail(ErrorCode::Invalid, "invalid_allowfrom_cidr");
+    if (is_new) cidrs.push_back(std::move(cidr));
   }
-  return std::move(allow_from.texts);
+  return cidrs;
 }
 
 base::Result<AcmeDnsUpdate> parse_update(std::string_view body) {

@@ -10,8 +10,9 @@
 
 namespace countersign::dnsd {
 
-// The body of /register, to `allowfrom`: CIDRs with their square brackets removed, else as they were sent. Error:
-// Invalid, the message is acme-dns' code (malformed_json_payload, invalid_allowfrom_cidr).
+// The body of /register, to `allowfrom`: CIDRs with their square brackets removed, else as they were sent, each
+// once; kMaxAllowFrom at most. Error: Invalid, the message is acme-dns' code (malformed_json_payload,
+// invalid_allowfrom_cidr).
 [[nodiscard]] base::Result<std::vector<std::string>> parse_register(std::string_view body);
 
 struct AcmeDnsUpdate {

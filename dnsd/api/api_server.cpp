@@ -59,6 +59,7 @@ class ApiServer::Impl {
   Impl& operator=(const Impl&) = delete;
 
   base::Result<void> use(const conf::Api& api);
+  void use_without_certificate(const conf::Api& api);
   base::Result<void> serve(std::vector<base::Descriptor> sockets);
   void stop();
   void look() { tls_.look(); }
@@ -67,6 +68,7 @@ class ApiServer::Impl {
   [[nodiscard]] const ApiCounters& counters() const { return counters_; }
 
  private:
+  void use_limits(const conf::Api& api);
   asio::awaitable<void> accept(tcp::acceptor& acceptor);
   void admit(tcp::socket socket, const base::SocketAddress& peer);
   // Whether to pause before the next try.
@@ -98,13 +100,22 @@ class ApiServer::Impl {
 
 base::Result<void> ApiServer::Impl::use(const conf::Api& api) {
   if (auto used = tls_.use(api.tls_certificate, api.tls_key); !used) return used;
+  use_limits(api);
+  return {};
+}
+
+void ApiServer::Impl::use_without_certificate(const conf::Api& api) {
+  tls_.wait_for(api.tls_certificate, api.tls_key);
+  use_limits(api);
+}
+
+void ApiServer::Impl::use_limits(const conf::Api& api) {
   ApiLimits limits;
   limits.max_connections = connection_limit(std::max(api.max_connections, 1U));
   limits.max_per_address = std::max(api.max_per_address, 1U);
   sessions_.set_limits(limits);
   proxies_ = api.trusted_proxies;
   make_room(nullptr);
-  return {};
 }
 
 base::Result<void> ApiServer::Impl::serve(std::vector<base::Descriptor> sockets) {
@@ -274,6 +285,10 @@ ApiServer::ApiServer(asio::io_context& context, HttpHandler handler, ApiDeadline
     : impl_(std::make_unique<Impl>(context, std::move(handler), deadlines)) {}
 
 ApiServer::~ApiServer() = default;
+
+void ApiServer::use_without_certificate(const conf::Api& api) {
+  impl_->use_without_certificate(api);
+}
 
 base::Result<void> ApiServer::use(const conf::Api& api) {
   return impl_->use(api);

@@ -48,6 +48,9 @@ class ApiServer {
   // change (looked at every few seconds), and the old one stays while the new one is not usable, with one log line.
   // Error: NotFound, Denied, Invalid (what is wrong with which file; nothing is changed then).
   [[nodiscard]] base::Result<void> use(const conf::Api& api);
+  // At the start, when use() failed: all but the certificate. Everybody is turned away until its files can be used;
+  // DNS, through which a new one is obtained, needs none of it.
+  void use_without_certificate(const conf::Api& api);
   // `sockets` listen. After the first use(). Error: Io.
   [[nodiscard]] base::Result<void> serve(std::vector<base::Descriptor> sockets);
   // No new connections and requests; those under way are answered.

@@ -23,13 +23,13 @@ std::optional<base::SocketAddress> parse_forwarded(std::string_view text) {
   if (text.size() > kLongest || text.find('\0') != std::string_view::npos) return std::nullopt;
   auto address = base::SocketAddress::parse(text, kNoPort);
   if (!address) return std::nullopt;
-  return *address;
+  return address->unmapped();
 }
 
 }  // namespace
 
 base::SocketAddress client_address(const HttpRequest& request, const std::vector<base::AddressRange>& trusted_proxies) {
-  base::SocketAddress client = request.peer;
+  base::SocketAddress client = request.peer.unmapped();
   if (trusted_proxies.empty() || !is_among(client, trusted_proxies)) return client;
   // Several lines of one field are one list, in their order (RFC 9110 §5.3).
   for (auto field = request.fields.rbegin(); field != request.fields.rend(); ++field) {
@@ -43,7 +43,7 @@ base::SocketAddress client_address(const HttpRequest& request, const std::vector
       if (more) list = list.substr(0, comma);
       if (entry.empty()) continue;  // RFC 9110 §5.6.1.2
       auto address = parse_forwarded(entry);
-      if (!address) return client;
+      if (!address) return {};
       client = *address;
       if (!is_among(client, trusted_proxies)) return client;
     }

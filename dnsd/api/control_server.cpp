@@ -16,7 +16,7 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::local::stream_protocol;
 
-constexpr std::uint64_t kBodyLimit = 4096;
+constexpr std::uint64_t kBodyLimit = 65'536;  // a registration with hundreds of domains
 constexpr std::uint32_t kHeaderLimit = 8192;
 // From the end of one request to the end of the next, and for a client to take its answer.
 constexpr std::chrono::seconds kDeadline{30};

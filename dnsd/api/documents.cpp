@@ -2,7 +2,6 @@
 
 #include <array>
 #include <boost/json.hpp>
-#include <cstring>
 #include <utility>
 
 #include "base/duration.hpp"
@@ -42,17 +41,6 @@ std::string mnemonic(const std::array<Mnemonic, N>& table, std::uint16_t number,
   for (const Mnemonic& row : table)
     if (row.number == number) return std::string(row.text);
   return fmt::format("{}{}", prefix, number);
-}
-
-// A client of 192.0.2.1 is that, also where a socket of both families met it as ::ffff:192.0.2.1.
-std::string client_text(const base::SocketAddress& client) {
-  if (client.family() != AF_INET6) return client.address_text();
-  base::Bytes octets = base::ip_octets(*client.data());
-  if (octets.size() != sizeof(in_addr)) return client.address_text();
-  sockaddr_in plain{};
-  plain.sin_family = AF_INET;
-  std::memcpy(&plain.sin_addr, octets.data(), octets.size());
-  return base::SocketAddress::from(reinterpret_cast<const sockaddr*>(&plain), sizeof plain).address_text();
 }
 
 // RFC 3339 with milliseconds: who asked first is the point of the stream.
@@ -129,7 +117,7 @@ std::string error_document(std::string_view code, std::string_view message) {
 
 std::string query_line(const SeenEvent& event, base::WallTime time) {
   json::object line{{"time", precise_time(time)},
-                    {"client", client_text(event.client)},
+                    {"client", event.client.unmapped().address_text()},
                     {"transport", event.transport == Transport::Udp ? "udp" : "tcp"},
                     {"name", compact_name(event.wire())},
                     {"type", mnemonic(kTypes, event.type, "TYPE")},

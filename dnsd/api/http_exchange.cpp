@@ -16,7 +16,7 @@ namespace {
 namespace http = boost::beast::http;
 
 constexpr auto kKnownFields = std::to_array<std::string_view>(
-    {"authorization", "x-api-user", "x-api-key", "x-real-ip", "forwarded", "origin", "content-type", "host"});
+    {"authorization", "x-api-user", "x-api-key", "x-real-ip", "forwarded", "via", "origin", "content-type", "host"});
 // Any X-Forwarded-... says that a proxy has sent it: GET /metrics is not for strangers.
 constexpr auto kKnownPrefixes = std::to_array<std::string_view>({"access-control-", "x-forwarded-"});
 
@@ -73,6 +73,8 @@ HttpFailure failure_of(boost::beast::error_code error) {
 
 HttpResponse to_response(HttpFailure failure) {
   HttpResponse response(failure.status, fmt::format(R"({{"error": "{}"}})", failure.word));
+  // Whether it came from a page stands in an Origin field that may be in what was not read.
+  response.fields.emplace_back("Access-Control-Allow-Origin", "*");
   response.close = true;
   return response;
 }

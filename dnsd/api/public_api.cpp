@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/beast/core/string.hpp>
 
 #include "dnsd/api/acme_dns_api.hpp"
 #include "dnsd/api/client_address.hpp"
@@ -82,11 +83,22 @@ HttpResponse method_not_allowed(std::string_view allow) {
   return response;
 }
 
-// Proxies say for whom they ask: such a request is not from this host.
+// Whether `host`, a Host field, is what a program on this host calls it: an address or localhost. In a browser here, a
+// page of another site reaches loopback by a name of its own that leads there, which is what it puts here then.
+bool is_own_host(std::string_view host) {
+  constexpr std::uint16_t kNoPort = 1;  // any but 0, which means that there must be one
+  if (host.find('\0') != std::string_view::npos) return false;
+  if (base::SocketAddress::parse(host, kNoPort)) return true;
+  return boost::beast::iequals(host.substr(0, host.find(':')), "localhost");
+}
+
+// Proxies say for whom they ask, and browsers for which page: such a request is not from a program of this host.
 bool is_local(const HttpRequest& request) {
-  if (!request.peer.is_loopback()) return false;
+  if (!request.peer.unmapped().is_loopback()) return false;
   return std::none_of(request.fields.begin(), request.fields.end(), [](const auto& field) {
-    return field.first == "forwarded" || field.first == "x-real-ip" || field.first.starts_with("x-forwarded-");
+    if (field.first == "host") return !is_own_host(field.second);
+    return field.first == "forwarded" || field.first == "x-real-ip" || field.first == "via" ||
+           field.first == "origin" || field.first.starts_with("x-forwarded-");
   });
 }
 
@@ -103,6 +115,13 @@ HttpResponse answer_preflight() {
   response.fields.emplace_back("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-User, X-Api-Key");
   response.fields.emplace_back("Access-Control-Max-Age", "7200");  // seconds; no browser keeps it longer
   return response;
+}
+
+void show_to_any_origin(HttpResponse& response) {
+  bool has_wait = std::any_of(response.fields.begin(), response.fields.end(),
+                              [](const auto& field) { return field.first == "Retry-After"; });
+  response.fields.emplace_back("Access-Control-Allow-Origin", "*");
+  if (has_wait) response.fields.emplace_back("Access-Control-Expose-Headers", "Retry-After");
 }
 
 }  // namespace
@@ -135,7 +154,7 @@ class PublicApi::Impl {
       response = co_await self->serve(route->resource, request);
     else
       response = answer_otherwise(route, request, target);
-    if (!request.field("origin").empty()) response.fields.emplace_back("Access-Control-Allow-Origin", "*");
+    if (!request.field("origin").empty()) show_to_any_origin(response);
     co_return response;
   }
 
@@ -161,6 +180,7 @@ class PublicApi::Impl {
   }
 
   asio::awaitable<HttpResponse> serve(Resource resource, const HttpRequest& request) {
+    access_.tell_unlogged();
     base::SocketAddress client = client_address(request, access_.settings().trusted_proxies);
     HttpResponse response(200);
     switch (resource) {

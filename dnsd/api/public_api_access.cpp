@@ -16,8 +16,11 @@ namespace {
 using base::ErrorCode;
 
 constexpr RateBuckets::Limit kFailureLimit{1, 10};
-// Of lines about refusals, from all addresses together.
-constexpr RateBuckets::Limit kWarningLimit{5, 50};
+// Lines about refusals: an address is first once a minute for each event. All firsts together, and all others together.
+constexpr RateBuckets::Limit kFirstWarning{1.0 / 60, 1};
+constexpr RateBuckets::Limit kFirstWarnings{20, 200};
+constexpr RateBuckets::Limit kOtherWarnings{5, 50};
+constexpr std::chrono::minutes kSummaryPause{1};
 
 RateBuckets::Limit per_minute(const conf::RegistrationRate& rate) {
   return {rate.per_address / 60.0, static_cast<double>(rate.burst)};
@@ -74,7 +77,12 @@ void log_change(std::string_view event, const zones::Registration& registration,
 
 // Of addresses and registrations that did something within the last seconds; each entry takes about 100 octets.
 ApiAccess::ApiAccess(const base::Clock& clock)
-    : clock_(clock), registrations_(50'000), updates_(50'000), failures_(50'000), warnings_(1) {}
+    : clock_(clock),
+      registrations_(50'000),
+      updates_(50'000),
+      failures_(50'000),
+      first_warnings_(50'000),
+      warnings_(2) {}
 
 void ApiAccess::use(const conf::Api& api, std::string_view registration_token) {
   api_ = api;
@@ -90,7 +98,9 @@ bool ApiAccess::has_registration_token(const HttpRequest& request) const {
 }
 
 std::optional<std::chrono::milliseconds> ApiAccess::take_registration(const base::SocketAddress& client) {
-  return registrations_.take(address_key(client), per_minute(api_.registration_rate), clock_.elapsed());
+  auto wait = registrations_.take(address_key(client), per_minute(api_.registration_rate), clock_.elapsed());
+  if (wait) warn("registration refused: too many from this address", client, {}, "acme-dns");
+  return wait;
 }
 
 std::optional<std::chrono::milliseconds> ApiAccess::take_update(const zones::Registration& registration) {
@@ -102,19 +112,37 @@ std::optional<std::chrono::milliseconds> ApiAccess::take_update(const zones::Reg
 HttpResponse ApiAccess::refuse_login(const base::SocketAddress& client, std::string_view username, std::string_view by,
                                      HttpResponse answer) {
   auto wait = failures_.take(address_key(client), kFailureLimit, clock_.elapsed());
-  if (wait) return too_many_requests(*wait);
+  if (wait) {
+    warn("login refused: too many failures from this address", client, username, by);
+    return too_many_requests(*wait);
+  }
   warn("login refused", client, username, by);
   return answer;
 }
 
 void ApiAccess::warn(std::string_view event, const base::SocketAddress& client, std::string_view username,
                      std::string_view by) {
-  if (warnings_.take("", kWarningLimit, clock_.elapsed())) return;
+  base::ElapsedTime now = clock_.elapsed();
+  std::string key = address_key(client);
+  key += event;
+  bool is_first = !first_warnings_.take(key, kFirstWarning, now);
+  if (warnings_.take(is_first ? "first" : "other", is_first ? kFirstWarnings : kOtherWarnings, now)) {
+    if (unlogged_++ == 0) unlogged_since_ = now;
+    return;
+  }
   // What is no username may be a password in the wrong place.
   auto canonical = canonical_username(username);
   base::log::warn(
       event,
       {{"from", client.address_text()}, {"username", canonical ? *canonical : "no UUID"}, {"by", std::string(by)}});
+}
+
+void ApiAccess::tell_unlogged() {
+  base::ElapsedTime now = clock_.elapsed();
+  if (unlogged_ == 0 || now - unlogged_since_ < kSummaryPause) return;
+  base::log::warn("refusals of the API were left out of the log: too many in a short time",
+                  {{"refusals", std::to_string(unlogged_)}});
+  unlogged_ = 0;
 }
 
 }  // namespace countersign::dnsd

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,14 +46,19 @@ class ApiAccess {
   // `username`: as it was sent.
   [[nodiscard]] HttpResponse refuse_login(const base::SocketAddress& client, std::string_view username,
                                           std::string_view by, HttpResponse answer);
-  // For the administrator, as the answer must not tell; not each when there are many.
+  // For the administrator, as the answer must not tell. The first of an address and a minute is a line even while
+  // others are many; of the rest there are as many as a log can take.
   void warn(std::string_view event, const base::SocketAddress& client, std::string_view username, std::string_view by);
+  // How many were no line, once a minute at most. With every request, because nothing else comes when it is over.
+  void tell_unlogged();
 
  private:
   const base::Clock& clock_;
   conf::Api api_;
   std::string token_digest_;  // "" = there is no token: nobody has it
-  RateBuckets registrations_, updates_, failures_, warnings_;
+  RateBuckets registrations_, updates_, failures_, first_warnings_, warnings_;
+  std::uint64_t unlogged_ = 0;
+  base::ElapsedTime unlogged_since_{0};  // of the first of them
 };
 
 }  // namespace countersign::dnsd

@@ -55,6 +55,15 @@ std::optional<std::chrono::milliseconds> RateBuckets::look(std::string_view key,
   return wait_for_token(tokens, limit);
 }
 
+void RateBuckets::give_back(std::string_view key, Limit limit, base::ElapsedTime now) {
+  auto found = buckets_.find(key);
+  if (has_no_limit(limit) || found == buckets_.end()) return;  // forgotten ones are full
+  limit.burst = std::max(limit.burst, 1.0);
+  Bucket& bucket = found->second;
+  bucket.tokens = std::min(limit.burst, refilled(bucket.tokens, now - bucket.at, limit) + 1);
+  bucket.at = now;
+}
+
 // A quarter goes at once, so that a stream of new keys pays for one look at all of them every so many keys.
 void RateBuckets::make_room(Limit limit, base::ElapsedTime now) {
   std::erase_if(buckets_, [&](const auto& entry) {

@@ -1,6 +1,6 @@
 // Token buckets by key (an address, a registration), bounded in memory: those that are full again are forgotten, and
-// when there is no room the fullest go first... a stranger with many addresses cannot make it grow. Thread: the control
-// thread.
+// when there is no room the fullest go first, so that a stranger with many addresses cannot make it grow.
+// Thread: the control thread.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,9 @@ class RateBuckets {
 
   // Takes one token: absent when there was one, else how long until there is one again.
   [[nodiscard]] std::optional<std::chrono::milliseconds> take(std::string_view key, Limit limit, base::ElapsedTime now);
-  // The same without taking it.
+  // The token comes back: what it was taken for has turned out not to count.
+  void give_back(std::string_view key, Limit limit, base::ElapsedTime now);
+  // As take(), without taking it.
   [[nodiscard]] std::optional<std::chrono::milliseconds> look(std::string_view key, Limit limit,
                                                               base::ElapsedTime now) const;
   [[nodiscard]] std::size_t size() const { return buckets_.size(); }

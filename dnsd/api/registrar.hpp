@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "base/socket_address.hpp"
 #include "conf/config.hpp"
+#include "dnsd/api/publisher_async.hpp"
 #include "dnsd/net/asio.hpp"
 #include "zones/publisher.hpp"
 #include "zones/registry.hpp"
@@ -38,9 +39,10 @@ struct IssuedRegistration {
 
 class Registrar {
  public:
-  // All are kept by reference.
+  // All are kept by reference; the registry has what the store has. `patience`: how long the store is waited for; what
+  // it does later is followed all the same.
   Registrar(asio::any_io_executor executor, zones::Registry& registry, zones::Publisher& publisher,
-            const base::Clock& clock);
+            const base::Clock& clock, std::chrono::milliseconds patience = kStorePatience);
   ~Registrar();
   Registrar(const Registrar&) = delete;
   Registrar& operator=(const Registrar&) = delete;
@@ -49,19 +51,21 @@ class Registrar {
   void use(const conf::Config& config);
   // Marks of use go to the store once a minute, unused registrations go; from now until stop().
   void start();
-  // The last marks are submitted.
   void stop();
+  // The marks that the store does not have yet are submitted: the last thing, when the loop has ended.
+  void flush();
   // What happens by the clock between start() and stop(), for tests: the marks that there are go to the store; the next
   // entries of the registry are looked at, and how many of them went.
   [[nodiscard]] asio::awaitable<void> tell_marks();
   [[nodiscard]] asio::awaitable<std::size_t> prune_some();
 
   // Error: Full (max_registrations), Exists (the name is another's), Invalid (the name), NotFound (no zone),
-  // Unavailable.
+  // Unavailable (nothing is left of it, also when the store answers later).
   [[nodiscard]] asio::awaitable<base::Result<IssuedRegistration>> create(RegistrationWishes wishes);
-  // A new password; the old one is worth nothing from then on. Error: NotFound, Unavailable.
+  // A new password; the old one is worth nothing from then on. Error: NotFound, Unavailable (it
+  // may still happen, when the store does not answer in time).
   [[nodiscard]] asio::awaitable<base::Result<IssuedRegistration>> rotate(std::string username);
-  // With its values. Error: NotFound, Unavailable.
+  // With its values. Error: NotFound, Unavailable (as above).
   [[nodiscard]] asio::awaitable<base::Result<void>> remove(std::string username);
   [[nodiscard]] asio::awaitable<base::Result<std::vector<zones::Registration>>> list(std::string after,
                                                                                      std::size_t limit);
@@ -71,7 +75,7 @@ class Registrar {
   // Whose username and password these are. `username` in any spelling that canonical_username() takes. In constant time
   // for what may be guessed; an imported bcrypt hash is verified by the helper thread and replaced at its first
   // success. Marks the registration used. Error: Denied (either is wrong), Unavailable (too many bcrypt hashes wait, or
-  // too many from `client` were wrong).
+  // too many from `client` were wrong or are being verified).
   [[nodiscard]] asio::awaitable<base::Result<zones::Registration>> log_in(std::string username, std::string password,
                                                                           base::SocketAddress client);
 

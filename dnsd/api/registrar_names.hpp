@@ -9,6 +9,9 @@
 
 namespace countersign::dnsd {
 
+// Ranges that a registration may be used from: more are a list of a stranger's, kept in memory and on disk.
+inline constexpr std::size_t kMaxAllowFrom = 32;
+
 // Version 4, in lower case with dashes (RFC 9562 §5.4).
 [[nodiscard]] std::string random_uuid();
 

@@ -5,6 +5,7 @@
 
 #include "base/address_range.hpp"
 #include "base/text.hpp"
+#include "dnsd/api/registrar_names.hpp"
 
 namespace countersign::dnsd {
 namespace {
@@ -16,6 +17,8 @@ using base::Result;
 
 constexpr std::size_t kMaxLabel = 200;  // octets: a line of a list
 constexpr std::size_t kShown = 260;     // of what is refused
+// Each registration is in memory, and its domains are looked through at every request for one of them.
+constexpr std::size_t kMaxDomains = 500;
 constexpr std::string_view kMembers = "\"name\", \"for\", \"label\" and \"allow_from\"";
 
 std::string time_text(std::int64_t milliseconds) {
@@ -95,15 +98,22 @@ Result<void> for_each_text(std::string_view member, const json::value& value, Ta
 Result<void> take_domain(RegistrationWishes& wishes, std::string_view text) {
   auto domain = parse_domain(text);
   if (!domain) return fail(domain.error());
-  if (std::find(wishes.domains.begin(), wishes.domains.end(), *domain) == wishes.domains.end())
-    wishes.domains.push_back(*std::move(domain));
+  if (std::find(wishes.domains.begin(), wishes.domains.end(), *domain) != wishes.domains.end()) return {};
+  if (wishes.domains.size() >= kMaxDomains)
+    return fail(ErrorCode::Invalid, "\"for\" has more than {} domains; make another registration for the others",
+                kMaxDomains);
+  wishes.domains.push_back(*std::move(domain));
   return {};
 }
 
 Result<void> take_range(RegistrationWishes& wishes, std::string_view text) {
   auto range = base::AddressRange::parse_or_address(text);
   if (!range) return fail(ErrorCode::Invalid, "\"allow_from\": {}", shown(range.error().message));
-  wishes.allow_from.push_back(range->text());
+  std::string plain = range->text();
+  if (std::find(wishes.allow_from.begin(), wishes.allow_from.end(), plain) != wishes.allow_from.end()) return {};
+  if (wishes.allow_from.size() >= kMaxAllowFrom)
+    return fail(ErrorCode::Invalid, "\"allow_from\" has more than {} ranges; take fewer, larger ones", kMaxAllowFrom);
+  wishes.allow_from.push_back(std::move(plain));
   return {};
 }
 

@@ -188,6 +188,7 @@ bool TlsContext::Marks::are_same(const Marks& other) const {
 
 Result<void> TlsContext::use(const std::string& certificate, const std::string& key) {
   if (certificate.empty()) {
+    if (!certificate_.empty()) base::log::warn("the API goes on without TLS: passwords can be read on their way");
     context_.reset();
     certificate_.clear();
     key_.clear();
@@ -197,12 +198,7 @@ Result<void> TlsContext::use(const std::string& certificate, const std::string& 
   if (context_ && certificate == certificate_ && key == key_ && marks.are_same(marks_)) return {};
   // The first certificate may be one that is obtained through this very daemon.
   if (!context_ && (is_missing(certificate) || is_missing(key))) {
-    if (certificate != certificate_ || key != key_)
-      base::log::warn("the API turns everybody away until its certificate is there",
-                      {{"certificate", certificate}, {"key", key}});
-    certificate_ = certificate;
-    key_ = key;
-    marks_ = marks;
+    wait_for(certificate, key);
     return {};
   }
   auto loaded = load(certificate, key);
@@ -215,6 +211,15 @@ Result<void> TlsContext::use(const std::string& certificate, const std::string& 
   marks_ = marks;
   complaint_.clear();
   return {};
+}
+
+void TlsContext::wait_for(const std::string& certificate, const std::string& key) {
+  if (certificate != certificate_ || key != key_)
+    base::log::warn("the API turns everybody away until its certificate can be used",
+                    {{"certificate", certificate}, {"key", key}});
+  certificate_ = certificate;
+  key_ = key;
+  marks_ = {Mark::of(certificate), Mark::of(key)};
 }
 
 void TlsContext::look() {

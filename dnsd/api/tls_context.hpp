@@ -24,6 +24,8 @@ class TlsContext {
   // in them, so that clients can go on with their sessions. While there never was a certificate and a file of it is
   // missing, is_waiting(), without an error. Error: NotFound, Denied, Io, Invalid (nothing is changed then).
   [[nodiscard]] base::Result<void> use(const std::string& certificate, const std::string& key);
+  // Without a certificate for now: is_waiting() until look() finds one that can be used.
+  void wait_for(const std::string& certificate, const std::string& key);
   // Reads the files again if they have changed since they were read, which every call tries until it works. A log line
   // for a new certificate, and one for each reason why the old one stays.
   void look();

@@ -23,7 +23,6 @@ using base::Result;
 using MacAlgorithm = base::Handle<EVP_MAC, EVP_MAC_free>;
 using MacState = base::Handle<EVP_MAC_CTX, EVP_MAC_CTX_free>;
 
-constexpr std::uint16_t kFudge = 300;           // seconds (RFC 8945 §10)
 constexpr std::size_t kAdditionalCountAt = 10;  // ARCOUNT, in the header
 constexpr std::size_t kTimeLength = 6;
 
@@ -168,7 +167,7 @@ TsigVerdict judge(Bytes message, const TsigRecord& record, const TsigKey& key, s
   if (mac.size() != full || CRYPTO_memcmp(mac.data(), record.mac.data(), record.mac.size()) != 0)
     return TsigVerdict::BadSig;
   std::uint64_t apart = now > record.time_signed ? now - record.time_signed : record.time_signed - now;
-  if (apart > record.fudge) return TsigVerdict::BadTime;
+  if (apart > std::min(record.fudge, kMaxFudge)) return TsigVerdict::BadTime;
   return record.mac.size() < full ? TsigVerdict::BadTrunc : TsigVerdict::Good;
 }
 
@@ -204,7 +203,7 @@ TsigRecord make_answer(const TsigContext& context, std::uint16_t id, std::uint64
   // An unsigned one echoes the client's time, as RFC 8945 §5.2.3 wants it of BADTIME.
   bool own_time = context.verdict == TsigVerdict::Good || context.verdict == TsigVerdict::BadTrunc;
   record.time_signed = own_time ? now : context.request.time_signed;
-  record.fudge = kFudge;
+  record.fudge = kMaxFudge;
   record.original_id = id;
   record.error = error_of(context.verdict);
   if (context.verdict == TsigVerdict::BadTime) put(record.other, now, kTimeLength);

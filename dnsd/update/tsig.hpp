@@ -15,6 +15,10 @@
 
 namespace countersign::dnsd {
 
+// Seconds that the clocks of client and server may differ, whatever a client asks for (RFC 8945 §10). What is signed is
+// good for so long.
+inline constexpr std::uint16_t kMaxFudge = 300;
+
 struct TsigKey {
   base::Name name;
   conf::TsigAlgorithm algorithm = conf::TsigAlgorithm::HmacSha256;
@@ -59,8 +63,9 @@ struct TsigContext {
 // last record, two of them, class or TTL wrong, names compressed or malformed, a MAC longer than the algorithm's or
 // shorter than max(10, half)).
 [[nodiscard]] base::Result<std::optional<TsigRecord>> find_tsig(base::Bytes message);
-// Checks key, MAC, time and truncation in the order of RFC 8945 §5.2. `now`: seconds since 1970. `keys` outlive the
-// context. A MAC that is truncated at all is BadTrunc: nobody's client does that.
+// Checks key, MAC, time (within the request's fudge, and kMaxFudge) and truncation in the order of RFC 8945 §5.2.
+// `now`: seconds since 1970. `keys` outlive the context. A MAC that is truncated at all is BadTrunc: nobody's client
+// does that.
 [[nodiscard]] TsigContext verify_tsig(base::Bytes message, TsigRecord record, std::span<const TsigKey> keys,
                                       std::uint64_t now);
 // Appends the TSIG record of an answer to `answer` (its ARCOUNT included): signed for Good, BadTime and BadTrunc, with

@@ -6,11 +6,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 
-#include "base/log.hpp"
 #include "dnsd/answer/dns_constants.hpp"
 #include "dnsd/net/moment.hpp"
 #include "dnsd/net/tcp_framing.hpp"
 #include "dnsd/update/reply.hpp"
+#include "dnsd/update/update_log.hpp"
 #include "dnsd/update/update_message.hpp"
 
 namespace countersign::dnsd {
@@ -20,14 +20,12 @@ using zones::TxtChange;
 using zones::UpdateVerdict;
 using UpdateResult = base::Result<UpdateVerdict>;
 
-// Seconds of the store's work; whoever comes then is told that we are busy.
+// Seconds of the store's work; whoever comes then is told that we are busy. One message may bring a thousand records.
 constexpr std::size_t kMaxPending = 4096;
+constexpr std::size_t kMaxWork = 32'768;
 // A store that takes longer hangs with its disk.
 constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::milliseconds kLookEvery{250};
-// Anybody can send what is refused: these lines must not fill a disk.
-constexpr unsigned kComplaintsAtOnce = 5;
-constexpr std::chrono::seconds kComplaintPause{1};
 constexpr std::string_view kRefused = "update refused";
 
 std::uint16_t rcode_of(const UpdateResult& result) {
@@ -51,43 +49,8 @@ std::string reason_of(const UpdateResult& result) {
   return result ? "a prerequisite does not hold" : result.error().message;
 }
 
-std::string_view describe(TsigVerdict verdict) {
-  switch (verdict) {
-    case TsigVerdict::Good:
-      break;
-    case TsigVerdict::BadKey:
-      return "no such key, or with another algorithm";
-    case TsigVerdict::BadSig:
-      return "the signature is wrong: another secret, or the message was changed";
-    case TsigVerdict::BadTime:
-      return "signed at another time: compare the clocks; or sent a second time";
-    case TsigVerdict::BadTrunc:
-      return "the signature is truncated";
-    case TsigVerdict::Malformed:
-      return "the TSIG record is malformed";
-  }
-  return "";
-}
-
-void log_change(const TxtChange& change, const std::string& from) {
-  std::string name = change.name.text();
-  switch (change.kind) {
-    case TxtChange::Kind::Add:
-      return base::log::info("value added", {{"who", change.owner},
-                                             {"from", from},
-                                             {"name", name},
-                                             {"value", change.value ? change.value->text() : ""},
-                                             {"by", "rfc2136"}});
-    case TxtChange::Kind::Remove:
-      return base::log::info("value removed", {{"who", change.owner},
-                                               {"from", from},
-                                               {"name", name},
-                                               {"value", change.value ? change.value->text() : ""},
-                                               {"by", "rfc2136"}});
-    case TxtChange::Kind::RemoveAll:
-      return base::log::info("values removed",
-                             {{"who", change.owner}, {"from", from}, {"name", name}, {"by", "rfc2136"}});
-  }
+std::size_t work_of(const zones::TxtUpdate& update) {
+  return update.prerequisites.size() + update.changes.size();
 }
 
 // Counted by the thread that deferred the message.
@@ -128,7 +91,9 @@ class UpdateService::Impl {
         reader_(reader),
         clock_(clock),
         timer_(executor_),
-        begun_(now()) {}
+        complaints_(clock) {
+    for (const zones::SignedMark& mark : publisher.signed_marks()) window_.set_mark(mark.key, mark.time_signed);
+  }
 
   void use(std::shared_ptr<const UpdatePolicy> policy) {
     if (policy) policy_ = std::move(policy);
@@ -156,20 +121,24 @@ class UpdateService::Impl {
     TsigContext context;
     std::shared_ptr<const UpdatePolicy> policy;  // the context's key is one of its
     std::vector<TxtChange> changes;
+    std::size_t work = 0;  // prerequisites and changes
     std::string from;
     base::ElapsedTime deadline{};
     Send send;  // empty: it was given up
   };
 
   void refuse(const Job& job, std::uint16_t rcode, std::string_view reason, const TsigContext* context);
+  // Of an update that is Good: it is not judged anew when it comes again.
+  void refuse_for_good(const Job& job, std::uint16_t rcode, std::string_view reason, const TsigContext& context);
+  void slip(const Job& job, std::uint16_t rcode);
   void finish(std::string answer, std::uint16_t rcode, const TsigContext* context, const Send& send);
   void serve_query(const Job& job, const std::string& stripped, const TsigContext* context);
+  void answer_again(const Job& job, std::uint16_t rcode, const TsigContext& context);
   void serve_update(const Job& job, TsigContext context);
   void hand_to_store(const Job& job, TsigContext context, zones::TxtUpdate update);
   void complete(std::uint64_t number, const UpdateResult& result);
   void start_looking();
   void give_up_late_ones();
-  void complain(std::string_view event, const std::string& from, std::string_view key, std::string_view reason);
   [[nodiscard]] std::uint64_t now() const;
 
   asio::any_io_executor executor_;
@@ -182,16 +151,14 @@ class UpdateService::Impl {
   std::map<std::uint64_t, Waiting> waiting_;  // the oldest first, and so the first deadline
   std::uint64_t last_number_ = 0;
   std::size_t unanswered_ = 0;  // of waiting_
+  std::size_t work_ = 0;        // of waiting_
   asio::steady_timer timer_;
-  std::uint64_t begun_;  // seconds since 1970
   bool looking_ = false;
   UpdateCounters counters_;
   Counters query_counters_;
   Query query_;
   std::vector<std::byte> packet_;
-  std::optional<base::ElapsedTime> complained_;
-  unsigned complaints_ = 0;  // since then
-  std::uint64_t unsaid_ = 0;
+  Complaints complaints_;
   // For completions that come when the service is gone. Asked only on its thread.
   std::shared_ptr<Impl*> self_ = std::make_shared<Impl*>(this);
 };
@@ -234,14 +201,44 @@ void UpdateService::Impl::serve(base::Bytes message, const base::SocketAddress& 
 // An error; `context` signs it.
 void UpdateService::Impl::refuse(const Job& job, std::uint16_t rcode, std::string_view reason,
                                  const TsigContext* context) {
+  if (job.is_update) ++counters_.refused;
+  // A message that was signed once may be anybody's until its time is known to be good.
+  bool proved = context != nullptr && context->verdict == TsigVerdict::Good;
+  if (job.transport == Transport::Udp && !proved) {
+    RateLimiter::Verdict verdict = RateLimiter::Verdict::Pass;
+    {
+      zones::ReadScope scope(reader_);
+      verdict = responder_.judge_error(*job.client.data(), rcode, read_moment().elapsed_us);
+    }
+    if (verdict != RateLimiter::Verdict::Pass) query_counters_.rate_limited.add();
+    if (verdict == RateLimiter::Verdict::Slip) return slip(job, rcode);
+    if (verdict == RateLimiter::Verdict::Drop) {
+      query_counters_.dropped_rate.add();
+      complaints_.swallow();
+      return job.send({});
+    }
+  }
   std::string key;
   if (context != nullptr) key = context->request.key.text();
-  complain(job.is_update ? kRefused : "signed query refused", job.client.text(), key, reason);
+  complaints_.say(job.is_update ? kRefused : "signed query refused", job.client.text(), key, reason);
   // Names of a stranger's choice may leave no room for what they are told about them.
   if (context != nullptr && kHeaderLength + kOptLength + tsig_room(*context) > job.limit) context = nullptr;
   std::size_t room = context != nullptr ? tsig_room(*context) : 0;
-  if (job.is_update) ++counters_.refused;
   finish(bare_reply(job.message, {rcode, job.edns, job.limit - room}), rcode, context, job.send);
+}
+
+void UpdateService::Impl::refuse_for_good(const Job& job, std::uint16_t rcode, std::string_view reason,
+                                          const TsigContext& context) {
+  window_.note_begun(context.key->name.wire(), context.request.mac, context.request.time_signed, now());
+  window_.note_ended(context.key->name.wire(), context.request.mac, rcode);
+  refuse(job, rcode, reason, &context);
+}
+
+// As the responder does with errors: without the TSIG record, so that it is smaller than what it answers.
+void UpdateService::Impl::slip(const Job& job, std::uint16_t rcode) {
+  query_counters_.slipped.add();
+  complaints_.swallow();
+  finish(bare_reply(job.message, {rcode, job.edns, job.limit}), rcode, nullptr, job.send);
 }
 
 void UpdateService::Impl::finish(std::string answer, std::uint16_t rcode, const TsigContext* context,
@@ -286,22 +283,23 @@ void UpdateService::Impl::serve_query(const Job& job, const std::string& strippe
   job.send(std::move(answer));
 }
 
+void UpdateService::Impl::answer_again(const Job& job, std::uint16_t rcode, const TsigContext& context) {
+  ++counters_.replayed;
+  finish(bare_reply(job.message, {rcode, job.edns, job.limit - tsig_room(context)}), rcode, &context, job.send);
+}
+
 void UpdateService::Impl::serve_update(const Job& job, TsigContext context) {
   const TsigRecord& request = context.request;
   ReplayWindow::Found found = window_.look(context.key->name.wire(), request.mac, request.time_signed, now());
-  // What was applied before this start is forgotten: a message of that time may be a repeated one.
-  if (found.verdict == ReplayWindow::Verdict::New && request.time_signed < begun_)
-    found.verdict = ReplayWindow::Verdict::TooOld;
   switch (found.verdict) {
     case ReplayWindow::Verdict::New:
       break;
     case ReplayWindow::Verdict::Pending:
       ++counters_.replayed;
       return job.send({});
-    case ReplayWindow::Verdict::Applied:
-      ++counters_.replayed;
-      return finish(bare_reply(job.message, {found.rcode, job.edns, job.limit - tsig_room(context)}), found.rcode,
-                    &context, job.send);
+    case ReplayWindow::Verdict::GivenUp:
+    case ReplayWindow::Verdict::Answered:
+      return answer_again(job, found.rcode, context);
     case ReplayWindow::Verdict::TooOld:
       ++counters_.tsig_errors;
       context.verdict = TsigVerdict::BadTime;
@@ -310,20 +308,25 @@ void UpdateService::Impl::serve_update(const Job& job, TsigContext context) {
   std::string stripped = without_tsig(job.message, request.at);
   auto parsed = parse_update(base::as_bytes(stripped), policy_->zones, *context.key);
   if (auto* refusal = std::get_if<UpdateRefusal>(&parsed))
-    return refuse(job, refusal->rcode, refusal->reason, &context);
-  if (waiting_.size() >= kMaxPending)
-    return refuse(job, rcode::kServFail, "too many updates wait for the store", &context);
-  hand_to_store(job, std::move(context), std::move(std::get<UpdateRequest>(parsed).update));
+    return refuse_for_good(job, refusal->rcode, refusal->reason, context);
+  zones::TxtUpdate& update = std::get<UpdateRequest>(parsed).update;
+  if (waiting_.size() >= kMaxPending || work_ + work_of(update) > kMaxWork)
+    return refuse_for_good(job, rcode::kServFail, "too many updates wait for the store", context);
+  hand_to_store(job, std::move(context), std::move(update));
 }
 
 void UpdateService::Impl::hand_to_store(const Job& job, TsigContext context, zones::TxtUpdate update) {
-  window_.note_begun(context.key->name.wire(), context.request.mac, context.request.time_signed);
+  const TsigRecord& request = context.request;
+  window_.note_begun(context.key->name.wire(), request.mac, request.time_signed, now());
+  update.signed_by = zones::SignedMark{std::string(context.key->name.wire()), request.time_signed};
   std::uint64_t number = ++last_number_;
   Waiting& waiting = waiting_[number];
   waiting.answer = bare_reply(job.message, {rcode::kNoError, job.edns, job.limit - tsig_room(context)});
   waiting.context = std::move(context);
   waiting.policy = policy_;
   waiting.changes = update.changes;
+  waiting.work = work_of(update);
+  work_ += waiting.work;
   waiting.from = job.client.text();
   waiting.deadline = clock_.elapsed() + kPatience;
   waiting.send = std::move(job.send);
@@ -343,19 +346,17 @@ void UpdateService::Impl::complete(std::uint64_t number, const UpdateResult& res
   if (found == waiting_.end()) return;
   Waiting waiting = std::move(found->second);
   waiting_.erase(found);
+  work_ -= waiting.work;
   std::uint16_t rcode = rcode_of(result);
   const TsigContext& context = waiting.context;
-  // Also of one that was given up: should it come again, it must not be applied again.
-  if (!waiting.send && rcode == rcode::kNoError)
-    window_.note_begun(context.key->name.wire(), context.request.mac, context.request.time_signed);
-  if (waiting.send || rcode == rcode::kNoError)
-    window_.note_ended(context.key->name.wire(), context.request.mac, rcode);
+  // Also of one that was given up.
+  window_.note_ended(context.key->name.wire(), context.request.mac, rcode);
   if (rcode == rcode::kNoError)
     for (const TxtChange& change : waiting.changes) log_change(change, waiting.from);
   if (!waiting.send) return;
   --unanswered_;
   ++(rcode == rcode::kNoError ? counters_.applied : counters_.refused);
-  if (rcode != rcode::kNoError) complain(kRefused, waiting.from, context.key->name.text(), reason_of(result));
+  if (rcode != rcode::kNoError) complaints_.say(kRefused, waiting.from, context.key->name.text(), reason_of(result));
   set_rcode(waiting.answer, rcode);
   finish(std::move(waiting.answer), rcode, &context, waiting.send);
   if (unanswered_ == 0) timer_.cancel();
@@ -379,35 +380,16 @@ void UpdateService::Impl::give_up_late_ones() {
   for (auto& [number, waiting] : waiting_) {
     if (waiting.deadline > now) return;
     if (!waiting.send) continue;
-    // It may still be applied; then complete() remembers it. Until then the same may be tried again.
+    // It may still be applied. Tried again behind what its client does next, it would undo that.
     const TsigContext& context = waiting.context;
-    window_.note_ended(context.key->name.wire(), context.request.mac, rcode::kServFail);
-    complain(kRefused, waiting.from, context.key->name.text(), "the store does not answer");
+    window_.note_given_up(context.key->name.wire(), context.request.mac);
+    complaints_.say(kRefused, waiting.from, context.key->name.text(), "the store does not answer");
     --unanswered_;
     ++counters_.refused;
     Send send = std::exchange(waiting.send, nullptr);
     set_rcode(waiting.answer, rcode::kServFail);
     finish(std::move(waiting.answer), rcode::kServFail, &context, send);
   }
-}
-
-void UpdateService::Impl::complain(std::string_view event, const std::string& from, std::string_view key,
-                                   std::string_view reason) {
-  base::ElapsedTime now = clock_.elapsed();
-  if (!complained_ || now - *complained_ >= kComplaintPause) {
-    complained_ = now;
-    complaints_ = 0;
-  }
-  if (complaints_ >= kComplaintsAtOnce) {
-    ++unsaid_;
-    return;
-  }
-  ++complaints_;
-  std::string who = key.empty() ? "unsigned" : "key:" + std::string(key);
-  base::log::warn(event, {{"who", std::move(who)},
-                          {"from", from},
-                          {"reason", std::string(reason)},
-                          {"suppressed", std::to_string(std::exchange(unsaid_, 0))}});
 }
 
 UpdateService::UpdateService(asio::any_io_executor executor, zones::Publisher& publisher, const Responder& responder,

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/json.hpp>
 
 #include "acme/commands/commands.hpp"
@@ -77,7 +78,8 @@ struct Ran {
 };
 
 template <class Command>
-Ran run_with(FakeControlSocket& socket, const Command& command, bool as_json = false, conf::Api api = {}) {
+Ran run_with(FakeControlSocket& socket, const Command& command, bool as_json = false, conf::Api api = {},
+             int other_stdout = -1) {
   tests::TemporaryFolder folder;
   auto redirect = [&](int stream, const char* name) {
     std::fflush(stream == STDOUT_FILENO ? stdout : stderr);
@@ -95,6 +97,7 @@ Ran run_with(FakeControlSocket& socket, const Command& command, bool as_json = f
   Context context{options, config, Terminal(options)};
   int kept_out = redirect(STDOUT_FILENO, "out");
   int kept_err = redirect(STDERR_FILENO, "err");
+  if (other_stdout >= 0) ::dup2(other_stdout, STDOUT_FILENO);
   Ran ran{run(context, command), "", ""};
   std::fflush(stdout);
   std::fflush(stderr);
@@ -312,6 +315,90 @@ TEST_CASE("what cannot be printed is refused before there is a registration", "[
   CHECK(run_with(socket, command).status == ExitStatus::Failed);
   CHECK(socket.log().empty());
   CHECK(run_with(socket, RegisterCommand{}).status == ExitStatus::Done);
+}
+
+TEST_CASE("a bad label or range is wrong usage, and told with all else", "[acme][commands]") {
+  RegisterCommand command;
+  command.name = "a b";
+  command.label = "two\nlines";
+  command.allow_from = {"192.0.2.0/24", "nonsense", "192.0.2.0/33"};
+  auto wishes = registration_wishes(command);
+  REQUIRE_FALSE(wishes);
+  for (const char* part : {"--name: ", "--label: ", "control character", "nonsense", "192.0.2.0/33"})
+    CHECK(contains(wishes.error().message, part));
+  FakeControlSocket socket([](const ControlRequest&) { return http_answer(201, answer("[]")); });
+  auto status_of = [&](const std::string& label, std::vector<std::string> allow_from) {
+    RegisterCommand one;
+    one.label = label;
+    one.allow_from = std::move(allow_from);
+    return run_with(socket, one).status;
+  };
+  for (const char* label : {"a\tb", "\x1b[2J", "\x7f", "\xc2\x85", "\xff"})
+    CHECK(status_of(label, {}) == ExitStatus::Usage);
+  CHECK(status_of(std::string(201, 'x'), {}) == ExitStatus::Usage);
+  for (const char* range : {"", "example.com", "192.0.2.1 ", "::/129"})
+    CHECK(status_of("", {"192.0.2.1", range}) == ExitStatus::Usage);
+  CHECK(socket.log().empty());
+  CHECK(status_of(std::string(200, 'x'), {"192.0.2.1", "2001:db8::/32"}) == ExitStatus::Done);
+  CHECK(contains(socket.log().at(0).body, R"("allow_from":["192.0.2.1/32","2001:db8::/32"])"));
+}
+
+namespace {
+
+// From now on nothing can be written to stdout; run_with() puts the test's own back.
+void break_stdout() {
+  int unwritable = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::dup2(unwritable, STDOUT_FILENO);
+  ::close(unwritable);
+}
+
+}  // namespace
+
+TEST_CASE("credentials that stdout does not take go to stderr, and are no success", "[acme][commands]") {
+  FakeControlSocket socket([](const ControlRequest& request) {
+    if (request.method == "POST") break_stdout();
+    return http_answer(request.target == "/v1/registrations" ? 201 : 200, answer());
+  });
+  auto check = [](const Ran& ran) {
+    CHECK(ran.status == ExitStatus::Failed);
+    CHECK(ran.out.empty());
+    CHECK(contains(ran.err, "stdout cannot be written (Bad file descriptor)"));
+    CHECK(contains(ran.err, fmt::format(R"("password":"{}")", kPassword)));
+  };
+  check(run_with(socket, RegisterCommand{}));
+  check(run_with(socket, RegisterCommand{}, true));
+  check(run_with(socket, RegistrationsRotateCommand{kUser, {}}));
+  // What was not taken does not come later.
+  CHECK(run_with(socket, RegistrationsShowCommand{kUser}).out.find(kPassword) == std::string::npos);
+}
+
+TEST_CASE("a stdout that cannot be written is refused before anything is made or ended", "[acme][commands]") {
+  FakeControlSocket socket([](const ControlRequest& request) {
+    return http_answer(request.target == "/v1/registrations" ? 201 : 200, answer());
+  });
+  auto with_stdout = [&](int descriptor, const auto& command) {
+    return run_with(socket, command, false, {}, descriptor);
+  };
+  int unwritable = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  std::array<int, 2> pipe_ends{};
+  REQUIRE(::pipe(pipe_ends.data()) == 0);
+  ::close(pipe_ends[0]);  // nobody reads
+  for (int descriptor : {unwritable, pipe_ends[1]}) {
+    for (const Ran& ran :
+         {with_stdout(descriptor, RegisterCommand{}), with_stdout(descriptor, RegistrationsRotateCommand{kUser, {}})}) {
+      CHECK(ran.status == ExitStatus::Failed);
+      CHECK(contains(ran.err, "give --output FILE"));
+    }
+  }
+  for (const ControlRequest& request : socket.log()) CHECK(request.method == "GET");
+  CHECK(socket.log().size() == 2);
+  // A file takes them all the same.
+  tests::TemporaryFolder folder;
+  RegisterCommand command;
+  command.output.output = (folder.path / "credentials.json").string();
+  CHECK(with_stdout(unwritable, command).status == ExitStatus::Done);
+  ::close(unwritable);
+  ::close(pipe_ends[1]);
 }
 
 TEST_CASE("register writes a new file for its owner alone, and never over another", "[acme][commands]") {

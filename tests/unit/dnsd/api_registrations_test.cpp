@@ -255,6 +255,37 @@ TEST_CASE("bad requests about registrations are refused with what is wrong, and 
   CHECK(api.ask("GET", "/v1/registrations").body == "[]");
 }
 
+TEST_CASE("a registration may be used from 32 ranges, and has each once", "[dnsd][api]") {
+  Api api;
+  auto body = [](std::size_t count) {
+    json::array ranges;
+    for (std::size_t i = 0; i < count; ++i) ranges.emplace_back(fmt::format("192.0.2.{}", i));
+    ranges.emplace_back("192.0.2.0/32");
+    return json::serialize(json::object{{"allow_from", std::move(ranges)}});
+  };
+  ApiResponse good = api.ask("POST", "/v1/registrations", body(32));
+  CHECK(good.status == 201);
+  CHECK(json::parse(good.body).at("allowfrom").as_array().size() == 32);
+  ApiResponse bad = api.ask("POST", "/v1/registrations", body(33));
+  CHECK(bad.status == 400);
+  CHECK(error_message(bad).find("more than 32 ranges") != std::string::npos);
+}
+
+TEST_CASE("a registration serves up to 500 domains", "[dnsd][api]") {
+  Api api;
+  auto body = [](std::size_t count) {
+    json::array domains;
+    for (std::size_t i = 0; i < count; ++i) domains.emplace_back(fmt::format("host{}.example.com", i));
+    domains.emplace_back("HOST0.example.com.");  // no other one
+    return json::serialize(json::object{{"for", std::move(domains)}});
+  };
+  CHECK(api.made(body(500)).at("for").as_array().size() == 500);
+  ApiResponse more = api.ask("POST", "/v1/registrations", body(501));
+  CHECK(more.status == 400);
+  CHECK(error_message(more).find("\"for\" has more than 500 domains") != std::string::npos);
+  CHECK(usernames(api.ask("GET", "/v1/registrations")).size() == 1);
+}
+
 TEST_CASE("a name that is another's, or too many registrations, is 409", "[dnsd][api]") {
   Api api(2);
   api.made(R"({"name":"example.com"})");

@@ -138,10 +138,16 @@ TEST_CASE("requests beyond the limits are refused and the connection closed", "[
   Serving serving;
   {
     UnixClient client(serving.path);
-    client.send(put_request(R"({"value":")" + std::string(5000, 'x') + R"("})"));
+    client.send(put_request(R"({"value":")" + std::string(70'000, 'x') + R"("})"));
     std::string answer = client.read_all();
     CHECK(starts_with(answer, "HTTP/1.1 413 "));
     CHECK(answer.find(R"("code":"too_large")") != std::string::npos);
+  }
+  {
+    UnixClient client(serving.path);
+    // As long as a registration with hundreds of domains; only the value is too long.
+    client.send(put_request(R"({"value":")" + std::string(60'000, 'x') + R"("})"));
+    CHECK(starts_with(client.read_until("\r\n\r\n"), "HTTP/1.1 400 "));
   }
   {
     UnixClient client(serving.path);

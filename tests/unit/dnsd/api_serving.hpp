@@ -27,8 +27,10 @@ namespace countersign::tests {
 // And the connection ends.
 [[nodiscard]] inline std::string error_answer(std::string_view status, std::string_view word) {
   std::string body = fmt::format(R"({{"error": "{}"}})", word);
-  return fmt::format("{}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
-                     head_of(status), body.size(), body);
+  return fmt::format(
+      "{}Access-Control-Allow-Origin: *\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: "
+      "close\r\n\r\n{}",
+      head_of(status), body.size(), body);
 }
 
 // Answers "METHOD TARGET BODY"; "/empty" with nothing, "/field/NAME" with that field of the request, "/large" with

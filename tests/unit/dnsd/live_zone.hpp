@@ -19,7 +19,12 @@ class LiveZone {
  public:
   using Values = base::Result<std::vector<zones::PublishedValue>>;
 
-  LiveZone() : first_(epochs_.add_reader()), second_(epochs_.add_reader()), third_(epochs_.add_reader()) {
+  // `folder`: of one that is gone, as a daemon finds it that starts again.
+  explicit LiveZone(std::shared_ptr<const TemporaryFolder> folder = std::make_shared<TemporaryFolder>())
+      : folder_(std::move(folder)),
+        first_(epochs_.add_reader()),
+        second_(epochs_.add_reader()),
+        third_(epochs_.add_reader()) {
     conf::Zone zone;
     zone.name = *base::Name::parse("auth.test");
     zone.nameservers = {*base::Name::parse("ns1.auth.test")};
@@ -30,7 +35,7 @@ class LiveZone {
     std::vector<conf::Problem> problems;
     auto built = zones::build_static_zones(config_, problems);
     REQUIRE(problems.empty());
-    auto opened = zones::Publisher::open(folder_.path, config_, std::move(built), table_, registry_, clock_);
+    auto opened = zones::Publisher::open(folder_->path, config_, std::move(built), table_, registry_, clock_);
     if (!opened) FAIL(opened.error().message);
     publisher_ = std::move(*opened);
   }
@@ -47,7 +52,7 @@ class LiveZone {
     return promise.get_future().get().has_value();
   }
 
-  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path; }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_->path; }
   [[nodiscard]] FakeClock& clock() { return clock_; }
   [[nodiscard]] zones::Publisher& publisher() { return *publisher_; }
   [[nodiscard]] zones::Registry& registry() { return registry_; }
@@ -62,7 +67,7 @@ class LiveZone {
   [[nodiscard]] zones::Epochs::Reader& tcp_reader() { return third_; }
 
  private:
-  TemporaryFolder folder_;
+  std::shared_ptr<const TemporaryFolder> folder_;
   conf::Config config_;
   zones::Registry registry_;
   FakeClock clock_;

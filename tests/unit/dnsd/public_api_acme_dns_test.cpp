@@ -81,6 +81,26 @@ TEST_CASE("allowfrom is kept as it was sent, in any letter case of its key, and 
   }
 }
 
+TEST_CASE("allowfrom has each entry once, and no more of them than anybody needs", "[dnsd][api]") {
+  PublicApiSetting setting;
+  auto body = [](int entries) {
+    std::string list;
+    for (int i = 0; i < entries; ++i) {
+      std::string entry = "\"192.0.2." + std::to_string(i) + "/32\"";
+      list += (i > 0 ? "," : "") + entry + ",\"203.0.113.0/24\"";
+    }
+    return R"({"allowfrom":[)" + list + "]}";
+  };
+  HttpResponse two = setting.post("/register", body(2));
+  REQUIRE(two.status == 201);
+  CHECK(two.body.ends_with(R"(,"allowfrom":["192.0.2.0/32","203.0.113.0/24","192.0.2.1/32"]})"));
+  CHECK(setting.post("/register", body(31)).status == 201);
+  HttpResponse too_many = setting.post("/register", body(32));
+  CHECK(too_many.status == 400);
+  CHECK(too_many.body == R"({"error": "invalid_allowfrom_cidr"})");
+  CHECK(setting.registrar.size() == 2);
+}
+
 TEST_CASE("an entry of allowfrom that cannot be read any more lets nobody in", "[dnsd][api]") {
   PublicApiSetting setting;
   IssuedRegistration issued = setting.account();

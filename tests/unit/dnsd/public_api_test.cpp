@@ -220,12 +220,43 @@ TEST_CASE("the client is the rightmost address that no trusted proxy has", "[dns
   for (const char* bad : {"unknown", "198.51.100.1:", "198.51.100.1:99999", "1.2.3", "fe80::1%eth0", "[::1", "_hidden",
                           "\"198.51.100.1\"", "198.51.100.1;for=x"}) {
     INFO(bad);
-    CHECK(client_of("127.0.0.1", {{"x-forwarded-for", "203.0.113.9, " + std::string(bad)}}) == "127.0.0.1");
+    CHECK(client_of("127.0.0.1", {{"x-forwarded-for", "203.0.113.9, " + std::string(bad)}}) == "unspecified");
     CHECK(client_of("127.0.0.1", {{"x-forwarded-for", "203.0.113.9, " + std::string(bad) + ", 127.0.0.2"}}) ==
-          "127.0.0.2");
+          "unspecified");
+    CHECK(client_of("127.0.0.1", {{"x-forwarded-for", std::string(bad) + ", 203.0.113.9"}}) == "203.0.113.9");
   }
-  CHECK(client_of("127.0.0.1", {{"x-forwarded-for", std::string("1.2.3.4\0", 8)}}) == "127.0.0.1");
-  CHECK(client_of("127.0.0.1", {{"x-forwarded-for", std::string(4000, '1')}}) == "127.0.0.1");
+  CHECK(client_of("127.0.0.1", {{"x-forwarded-for", std::string("1.2.3.4\0", 8)}}) == "unspecified");
+  CHECK(client_of("127.0.0.1", {{"x-forwarded-for", std::string(4000, '1')}}) == "unspecified");
+  // One client has one name in the log, however it came.
+  CHECK(client_of("::ffff:192.0.2.7", {}) == "192.0.2.7");
+  CHECK(client_of("127.0.0.1", forwarded("::ffff:198.51.100.1")) == "198.51.100.1");
+  CHECK(client_of("127.0.0.1", forwarded("[::ffff:198.51.100.1]:443")) == "198.51.100.1");
+}
+
+TEST_CASE("who a trusted proxy cannot name is not the proxy", "[dnsd][api]") {
+  PublicApiSetting setting;
+  setting.config.api.trusted_proxies = {*base::AddressRange::parse("10.0.0.0/8")};
+  setting.config.api.registration_allow = {*base::AddressRange::parse("10.0.0.0/8")};
+  setting.config.api.registration_rate = {1, 1};
+  setting.use();
+  auto enroll = [&](const char* list) {
+    return setting.post("/register", "", {{"x-forwarded-for", list}}, "10.0.0.1").status;
+  };
+  CHECK(enroll("unknown") == 403);
+  CHECK(enroll("10.0.0.9, _hidden") == 403);
+  CHECK(enroll("10.0.0.9") == 201);
+  // All of them share one bucket, which is not the proxy's.
+  setting.config.api.registration_allow = {};
+  setting.use();
+  CHECK(enroll("unknown") == 201);
+  CHECK(enroll("_hidden") == 429);
+  CHECK(enroll("10.0.0.1") == 201);
+  RegistrationWishes wishes;
+  wishes.allow_from = {"0.0.0.0/0", "::/0"};
+  IssuedRegistration issued = setting.account(std::move(wishes));
+  PublicApiSetting::Fields fields = setting.keys(issued);
+  fields.emplace_back("x-forwarded-for", "unknown");
+  CHECK(setting.post("/update", setting.update_body(issued, challenge('a')), fields, "10.0.0.1").status == 401);
 }
 
 TEST_CASE("allowfrom is checked against the client behind a trusted proxy, not behind any other", "[dnsd][api]") {
@@ -319,6 +350,14 @@ TEST_CASE("a browser's page of any origin may call the API", "[dnsd][api]") {
     CHECK(field_of(response, "Access-Control-Allow-Origin") == "*");
   }
   CHECK(field_of(setting.post("/update", ""), "Access-Control-Allow-Origin").empty());
+  // How long to wait is none of the fields that a page may see by itself (Fetch, "CORS-safelisted response-header
+  // name").
+  for (int i = 0; i < 20; ++i) static_cast<void>(setting.post("/update", "", origin));
+  HttpResponse limited = setting.post("/update", "", origin);
+  CHECK(limited.status == 429);
+  CHECK(field_of(limited, "Access-Control-Allow-Origin") == "*");
+  CHECK(field_of(limited, "Access-Control-Expose-Headers") == "Retry-After");
+  CHECK(field_of(setting.post("/update", ""), "Access-Control-Expose-Headers").empty());
 }
 
 namespace {
@@ -339,11 +378,22 @@ TEST_CASE("metrics are for this host alone", "[dnsd][api]") {
   CHECK(ask("127.0.0.1", {}, "POST").status == 405);
   CHECK(ask("192.0.2.7").status == 404);
   CHECK(ask("192.0.2.7", {}, "POST").status == 404);
-  for (const char* field : {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}) {
+  CHECK(ask("::ffff:127.0.0.1").status == 200);
+  for (const char* field : {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "origin"}) {
     HttpResponse response = ask("127.0.0.1", {{field, "127.0.0.1"}});
     CHECK(response.status == 404);
     CHECK(response.body == "404 page not found");
   }
-  CHECK(field_of(ask("127.0.0.1", {{"origin", "https://page.test"}}), "Access-Control-Allow-Origin").empty());
+  // A page whose site's name leads to loopback is of one origin with us, as its browser sees it.
+  for (const char* host : {"rebound.test", "rebound.test:8080", "127.0.0.1.rebound.test", "localhost.rebound.test",
+                           "127.0.0.1@rebound.test", "localhost@rebound.test:80", "[::1", "", "127.0.0.1:x"}) {
+    INFO(host);
+    CHECK(ask("127.0.0.1", {{"host", host}}).status == 404);
+  }
+  CHECK(ask("127.0.0.1", {{"host", std::string("127.0.0.1\0.rebound.test", 23)}}).status == 404);
+  for (const char* host : {"127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", "localhost", "LocalHost:8080"}) {
+    INFO(host);
+    CHECK(ask("127.0.0.1", {{"host", host}}).status == 200);
+  }
   CHECK(setting.ask(setting.request("GET", "/Metrics/", "", {}, "127.0.0.1")).status == 404);
 }

@@ -76,3 +76,18 @@ TEST_CASE("full buckets are the first that are forgotten", "[dnsd][api]") {
   for (const char* key : {"a", "b", "c"}) CHECK_FALSE(one.take(key, limit, now));
   CHECK(one.size() == 1);
 }
+
+TEST_CASE("a token that is given back can be taken again, and is no more than there was", "[dnsd][api]") {
+  RateBuckets buckets(10);
+  RateBuckets::Limit limit{1, 2};
+  base::ElapsedTime now{5000};
+  buckets.give_back("unknown", limit, now);
+  CHECK(buckets.size() == 0);
+  for (int i = 0; i < 5; ++i) {
+    CHECK_FALSE(buckets.take("a", limit, now));
+    buckets.give_back("a", limit, now);
+  }
+  buckets.give_back("a", limit, now);
+  for (int i = 0; i < 2; ++i) CHECK_FALSE(buckets.take("a", limit, now));
+  CHECK(buckets.take("a", limit, now) == milliseconds(1000));
+}

@@ -6,6 +6,7 @@
 #include "base/encoding.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/dns_message.hpp"
+#include "tests/unit/dnsd/tsig_client.hpp"
 #include "tests/unit/dnsd/tsig_vectors.hpp"
 
 namespace countersign::dnsd {
@@ -171,6 +172,25 @@ TEST_CASE("a time beyond 32 bits, another fudge and other data are verified too"
   REQUIRE(verify(request, kSigned & 0xffffffffU).verdict == TsigVerdict::BadTime);
   REQUIRE(verify(request, 0).verdict == TsigVerdict::BadTime);
   REQUIRE(verify(request, UINT64_MAX).verdict == TsigVerdict::BadTime);
+}
+
+TEST_CASE("no client makes a message good for longer than 300 seconds", "[dnsd]") {
+  constexpr std::uint64_t kSigned = 1'795'000'000;
+  TsigKey key{.name = name("key.test"), .algorithm = TsigAlgorithm::HmacSha256, .secret = {}, .allow = {}};
+  for (auto [fudge, good] : {std::pair{0, 0}, std::pair{299, 299}, std::pair{301, 300}, std::pair{65'535, 300}}) {
+    tests::TsigClient client{.name = "key.test", .fudge = static_cast<std::uint16_t>(fudge)};
+    key.secret = client.secret;
+    Packet request = client.sign(tests::update_message(1, "a.auth.test", "v"), kSigned).wire;
+    auto verdict_at = [&](std::int64_t apart) {
+      std::uint64_t now = kSigned + static_cast<std::uint64_t>(apart);
+      return verify_tsig(as_bytes(request), tsig_of(request), std::span(&key, 1), now).verdict;
+    };
+    INFO("a fudge of " << fudge);
+    for (int sign : {-1, 1}) {
+      REQUIRE(verdict_at(sign * good) == TsigVerdict::Good);
+      REQUIRE(verdict_at(sign * (good + 1)) == TsigVerdict::BadTime);
+    }
+  }
 }
 
 TEST_CASE("no octet of a signed message can be changed but its ID", "[dnsd]") {

@@ -290,7 +290,7 @@ TEST_CASE("a failed update of a group leaves what others of the group did to the
   std::promise<void> last;
   int failed = 0;
   auto count = [&](const base::Result<UpdateVerdict>& done) { failed += done ? 0 : 1; };
-  server.publisher->update({{}, {add("a.auth.test", "1")}}, count);
+  server.publisher->update({{}, {add("a.auth.test", "1")}, {}}, count);
   server.publisher->update({{}, {add("a.auth.test", "2"), add("alias.auth.test", "x")}}, count);
   server.publisher->update({{}, {add("a.auth.test", "3")}}, [&](const base::Result<UpdateVerdict>& done) {
     count(done);
@@ -375,12 +375,37 @@ TEST_CASE("a store of the version before gets its new tables and keeps its value
   }
   sqlite3* raw = nullptr;
   REQUIRE(sqlite3_open((folder.path / "store.sqlite3").c_str(), &raw) == SQLITE_OK);
-  REQUIRE(sqlite3_exec(raw, "DROP TABLE registration; DROP TABLE registration_use; PRAGMA user_version = 1", nullptr,
-                       nullptr, nullptr) == SQLITE_OK);
+  REQUIRE(sqlite3_exec(
+              raw, "DROP TABLE registration; DROP TABLE registration_use; DROP TABLE tsig_key; PRAGMA user_version = 1",
+              nullptr, nullptr, nullptr) == SQLITE_OK);
   sqlite3_close(raw);
   Server server(folder, clock);
   CHECK(values_at(server, "a.auth.test") == std::vector<std::string>{"kept"});
   CHECK(change(server, RegistrationChange::Kind::Add, registration()));
+}
+
+TEST_CASE("what a key signed last is kept with its update, and only grows", "[zones]") {
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    CHECK(server.publisher->signed_marks().empty());
+    for (std::uint64_t time : {500U, 700U, 600U}) {
+      TxtUpdate wanted;
+      wanted.changes = {add("a.auth.test", std::to_string(time))};
+      wanted.signed_by = zones::SignedMark{"\1k", time};
+      REQUIRE(update(server, wanted));
+    }
+    // Not of one that was refused.
+    TxtUpdate refused;
+    refused.changes = {add("alias.auth.test", "x")};
+    refused.signed_by = zones::SignedMark{"\1k", 900};
+    REQUIRE_FALSE(update(server, refused));
+  }
+  Server server(folder, clock);
+  REQUIRE(server.publisher->signed_marks().size() == 1);
+  CHECK(server.publisher->signed_marks()[0].key == "\1k");
+  CHECK(server.publisher->signed_marks()[0].time_signed == 700);
 }
 
 TEST_CASE("marks of use are due once an hour, and come back when the store refuses them", "[zones]") {
@@ -401,6 +426,32 @@ TEST_CASE("marks of use are due once an hour, and come back when the store refus
   registry.erase(kUser);
   CHECK(registry.take_marks().empty());
   CHECK_FALSE(registry.find(kUser));
+}
+
+TEST_CASE("a login while the clock is set back does not make a registration look unused", "[zones]") {
+  zones::Registry registry;
+  registry.put(registration());
+  registry.mark_used(kUser, 1'800'000'000'000);
+  CHECK(registry.take_marks().size() == 1);
+  registry.mark_used(kUser, 1'750'000'000'000);
+  CHECK(registry.take_marks().empty());
+  CHECK(registry.find(kUser)->used == 1'800'000'000'000);
+  CHECK(registry.newest() == 1'800'000'000'000);
+
+  tests::TemporaryFolder folder;
+  tests::FakeClock clock;
+  {
+    Server server(folder, clock);
+    REQUIRE(change(server, RegistrationChange::Kind::Add, registration()));
+    for (std::int64_t used : {std::int64_t{1'800'000'000'000}, std::int64_t{1'750'000'000'000}}) {
+      std::promise<base::Result<void>> promise;
+      server.publisher->change_registration({RegistrationChange::Kind::MarkUsed, {}, {{kUser, used}}},
+                                            [&](base::Result<void> done) { promise.set_value(done); });
+      REQUIRE(promise.get_future().get());
+    }
+  }
+  Server server(folder, clock);
+  CHECK(server.registry.find(kUser)->used == 1'800'000'000'000);
 }
 
 TEST_CASE("the unused are found slice by slice, those just made are not", "[zones]") {
