@@ -205,7 +205,7 @@ workers = 1
         self.write_config(**changed)
         said = len(self.child.log())
         self.child.send(signal.SIGHUP)
-        return wait_until(lambda: re.search(r"reload.*", self.child.log()[said:]), "the daemon says how its reload went", timeout).group(0)
+        return wait_until(lambda: re.search(r"(not )?reloaded.*", self.child.log()[said:]), "the daemon says how its reload went", timeout).group(0)
 
     def start(self):
         command = [self.program, "--config", self.config]

@@ -141,11 +141,11 @@ class Registrations(base.SystemTest):
         self.assertIn("wildcard", self.refused("--name", "*.example.test"))
         self.refused("--name", "a..b")
         self.refused("--for", "192.0.2.1")
-        self.assertIn("allow_from", self.refused("--allow-from", "192.0.2.0/33", code=1))
-        self.assertIn("label", self.refused("--label", "x" * 201, code=1))
-        self.assertIn("label", self.refused("--label", "a\tb", code=1))
+        self.assertIn("--allow-from", self.refused("--allow-from", "192.0.2.0/33"))
+        self.assertIn("label", self.refused("--label", "x" * 201))
+        self.assertIn("label", self.refused("--label", "a\tb"))
         fresh = self.net.scene.path("fresh.json")
-        self.refused("--output", fresh, "--label", "a\tb", code=1)
+        self.refused("--output", fresh, "--label", "a\tb")
         self.assertFalse(os.path.exists(fresh), "a file is left of a registration that there is not")
 
     def test_a_name_belongs_to_one(self):
