@@ -82,7 +82,10 @@ void check_fields(std::string_view text) {
   if (half != std::string_view::npos) request.fields.emplace_back("x-forwarded-for", text.substr(half + 1));
   static const std::vector<base::AddressRange> kTrusted{*base::AddressRange::parse("127.0.0.0/8")};
   base::SocketAddress client = client_address(request, kTrusted);
-  require(client.family() == AF_INET || client.family() == AF_INET6, "no client");
+  // What is no address makes a client without one: in no range, and one of its own for limits.
+  bool has_address = client.family() == AF_INET || client.family() == AF_INET6;
+  require(has_address || (client.family() == AF_UNSPEC && !is_among(client, kTrusted)), "a client of another kind");
+  require(address_key(client).empty() != has_address, "a limit without a key");
   require(address_key(client).size() == (base::ip_octets(*client.data()).size() == 4 ? 4 : 8), "an odd key");
   require(client_address(request, {}) == request.peer, "a stranger was believed");
 }
