@@ -16,10 +16,6 @@ endif()
 target_compile_options(countersign_options INTERFACE -fstack-protector-strong -fno-omit-frame-pointer
   $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
 target_link_options(countersign_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_INTERPROCEDURAL_OPTIMIZATION)
-  # Two types of one name: seen only here, and fatal only here.
-  target_link_options(countersign_options INTERFACE -Werror=odr -Werror=lto-type-mismatch)
-endif()
 
 # A preset names the sanitizers ("address,undefined" or "thread"); nothing else differs between builds but speed.
 set(COUNTERSIGN_SANITIZE "" CACHE STRING "sanitizers to build everything with")
@@ -33,4 +29,12 @@ function(countersign_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(${name} STATIC ${arg_SOURCES})
   target_link_libraries(${name} PUBLIC countersign_options ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
+endfunction()
+
+# For the two programs: two types of one name are seen only by the release's link, and fatal only there. (Not for tests: GCC takes
+# the frames of one inline coroutine in two files for two types.)
+function(countersign_one_definition program)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_INTERPROCEDURAL_OPTIMIZATION)
+    target_link_options(${program} PRIVATE -Werror=odr -Werror=lto-type-mismatch)
+  endif()
 endfunction()
