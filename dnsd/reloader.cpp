@@ -180,7 +180,7 @@ void Reloader::note_failed() {
 // Until the file is read, further reloads wait: who asks for them has to learn why nothing happens.
 void Reloader::watch_reading() {
   patience_.expires_after(kReadingPatience);
-  patience_.async_wait([this](boost::system::error_code error) {
+  patience_.async_wait([](boost::system::error_code error) {
     if (!error) base::log::warn("the configuration is still being read; a file of it may be a pipe, or its disk hang");
   });
 }
