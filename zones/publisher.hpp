@@ -1,6 +1,6 @@
 // The one writer: takes changes from any thread, makes them durable in groups, then visible, then acknowledges them.
-// Thread: submit(), list(), snapshot(), reload() and retire() from any; completions run on the store thread and must
-// not block it. What a completion holds is freed there too, at the latest by ~Publisher: it must live that long.
+// Thread: all of Publisher's functions but open() from any; completions run on the store thread and must not block it.
+// What a completion holds is freed there too, at the latest by ~Publisher: it must live that long.
 #pragma once
 
 #include <atomic>
